@@ -1,0 +1,96 @@
+# Each target sets up what it needs; a second call is quick: what was installed is remembered by the digest of the lock files.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+PYTHON ?= python3
+PORT ?= 8400
+APP_PORT ?= 8401
+CONFIG ?= .demo/vestibule.yaml
+PYTEST_ARGS ?=
+UV_VERSION := 0.13.9
+
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_ROOT_USER_ACTION := ignore
+export PIP_NO_INPUT := 1
+
+digest = $(shell cat $(1) 2>/dev/null | sha256sum | cut -c1-16)
+RUN_READY := $(VENV)/.run-$(call digest,requirements/main.txt pyproject.toml)
+DEV_READY := $(VENV)/.dev-$(call digest,requirements/dev.txt pyproject.toml)
+
+.PHONY: help setup run run-fresh test check format bench lock migrate docs packages bench-packages clean
+
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(DEV_READY) ## Prepare .venv with everything, development tools included
+
+run: $(RUN_READY) ## Start the demo (PORT=8400 APP_PORT=8401): the identity provider and a care application; Ctrl-C stops both
+	@$(BIN)/python -m demo --port $(PORT) --app-port $(APP_PORT)
+
+run-fresh: $(RUN_READY) ## The same, starting over: the demo's data are thrown away first
+	@$(BIN)/python -m demo --port $(PORT) --app-port $(APP_PORT) --fresh
+
+test: packages check ## Check, then run every test (PYTEST_ARGS="-k logout" for some)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
+
+check: $(DEV_READY) ## Lint, formatting, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: $(DEV_READY) ## Rewrite the code in the house format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: bench-packages $(DEV_READY) ## Measure (PEER=node-oidc-provider puts that peer beside us)
+	$(BIN)/python -m bench
+
+lock: build/uv/bin/uv-$(UV_VERSION) ## Choose the newest versions again and write requirements/*.txt with hashes
+	build/uv/bin/uv pip compile $(LOCK_FLAGS) pyproject.toml requirements/build.in --extra demo -o requirements/main.txt
+	build/uv/bin/uv pip compile $(LOCK_FLAGS) pyproject.toml requirements/build.in --extra demo --extra dev -c requirements/main.txt \
+		-o requirements/dev.txt
+
+LOCK_FLAGS := --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
+
+migrate: $(RUN_READY) ## Bring a database to the newest schema (CONFIG=path; the demo's by default)
+	$(BIN)/vestibule --config $(CONFIG) migrate
+
+docs: $(DEV_READY) ## Write the generated reference pages again
+	$(BIN)/python docs/generate.py
+
+packages: $(DEV_READY)
+	@tests/support/packages.sh chromium=chromium apache2=apache2-bin mod_auth_openidc.so=libapache2-mod-auth-openidc \
+		fonts=fonts-dejavu-core
+
+bench-packages:
+	@tests/support/packages.sh wrk=wrk
+
+clean: ## Remove .venv and caches (the demo's data stay: make run-fresh)
+	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(VENV)/bin/python:
+	@tests/support/packages.sh --venv $(PYTHON)
+	$(PYTHON) -m venv $(VENV)
+
+$(RUN_READY): | $(VENV)/bin/python
+	$(call install,requirements/main.txt)
+
+$(DEV_READY): | $(VENV)/bin/python
+	$(call install,requirements/dev.txt)
+
+define install
+	$(BIN)/pip install --quiet --require-hashes -r $(1)
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+endef
+
+build/uv/bin/uv-$(UV_VERSION):
+	$(PYTHON) -m venv build/uv
+	build/uv/bin/pip install --quiet uv==$(UV_VERSION)
+	@touch $@

@@ -1,0 +1,1 @@
+"""Other OpenID Providers, run beside Vestibule by the same generator in the same series."""

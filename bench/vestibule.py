@@ -1,0 +1,160 @@
+"""Our own server as a subject: its configuration, its people, its start, and its WSGI application for the profile.
+
+The only module of the bench that names anything of Vestibule: when a setting, a command or the application's
+factory changes, it changes here. One web worker on SQLite; people and clients are made as an operator makes them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import json
+import secrets
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+from click.testing import CliRunner
+
+from bench import processes
+from bench.profiling import Application
+from bench.subject import Client, Endpoints, PreparationError, Subject
+
+NAME = "Vestibule"
+DISCOVERY = "/.well-known/openid-configuration"
+REDIRECT_URI = "http://127.0.0.1:9/callback"
+PASSWORD = "Trois-tasses-de-tilleul-7"
+SYNCHRONOUS = "full"
+THREADS = 8
+FREE_TRIES = 10
+ESTABLISHMENT = "les-tilleuls"
+PROFILE = "nurse"
+CONFIGURATION = "vestibule.yaml"
+WRONG, UNKNOWN, SUSPENDED, PASSWORDLESS = "wrong password", "unknown identifier", "suspended", "no password"
+
+
+def _program() -> str:
+    return str(Path(sys.executable).parent / "vestibule")
+
+
+def _run(configuration: Path, arguments: Sequence[str], typed: str = "") -> str:
+    """One command of ours, in this process: hundreds of them would otherwise each start a Python. Its output."""
+    cli = importlib.import_module("idp.cli")
+    done = CliRunner().invoke(cli.vestibule, ["--config", str(configuration), *arguments], input=typed)
+    if done.exit_code != 0:
+        raise PreparationError(f"vestibule {' '.join(arguments)}: {done.output[-2000:]} {done.exception or ''}")
+    return done.output
+
+
+def write_configuration(folder: Path, port: int, alg: str, client: Client) -> Path:
+    """A configuration for one loopback server in `folder`, all secrets in files beside it. JSON is YAML."""
+    secret_file, master_file = folder / "client.secret", folder / "master.key"
+    secret_file.write_text(client.client_secret)
+    _run(folder / CONFIGURATION, ["keys", "new-master", str(master_file)])
+    settings = {
+        "issuer": f"http://127.0.0.1:{port}",
+        "master_key": f"file:{master_file}",
+        "server": {
+            "listen": f"127.0.0.1:{port}",
+            "admin_listen": f"127.0.0.1:{processes.free_port()}",
+            "workers": 1,
+            "threads": THREADS,
+        },
+        "database": {"url": f"sqlite:///{folder / 'vestibule.db'}", "sqlite_synchronous": SYNCHRONOUS},
+        "ephemeral": {"url": f"sqlite:///{folder / 'ephemeral.db'}"},
+        # A bench signs the same people in thousands of times.
+        "sessions": {"concurrent": None},
+        # Failures are timed on a few people each.
+        "lockout": {"free_tries": FREE_TRIES, "daily_cap": 100},
+        "demo": True,
+        "log_level": "warning",
+        "clients": [
+            {
+                "client_id": client.client_id,
+                "name": "Bench",
+                "secret": f"file:{secret_file}",
+                "redirect_uris": [client.redirect_uri],
+                "grant_types": ["authorization_code", "refresh_token", "client_credentials"],
+                "scopes": ["openid", "profile", "email", "establishment", "offline_access"],
+                "id_token_signed_response_alg": alg,
+                "access_token_signed_response_alg": alg,
+            }
+        ],
+    }
+    path = folder / CONFIGURATION
+    path.write_text(json.dumps(settings, indent=1), encoding="utf-8")
+    return path
+
+
+def register(configuration: Path, identifiers: Sequence[str], *, password: str | None = PASSWORD) -> None:
+    """Add people with an attachment to the one establishment, and the password if there is one.
+
+    They are demonstration accounts: any other has to choose a new password at its first sign-in.
+    """
+    for identifier in identifiers:
+        name = ["--username", identifier, "--given-name", "Camille", "--family-name", "Marchand"]
+        place = ["--establishment", ESTABLISHMENT, "--profile", PROFILE]
+        _run(configuration, ["account", "add", "--demo", *name, *place])
+        if password is not None:
+            _run(configuration, ["account", "set-password", identifier, "--stdin", "--no-must-change"], f"{password}\n")
+
+
+def suspend(configuration: Path, identifiers: Sequence[str]) -> None:
+    """Suspend people."""
+    for identifier in identifiers:
+        _run(configuration, ["account", "suspend", identifier])
+
+
+def start(alg: str, folder: Path, people: int) -> Subject:
+    """A running server that signs with `alg`, everything it writes in `folder`. Raises PreparationError, StartError."""
+    port, log = processes.free_port(), folder / "vestibule.log"
+    client = Client("bench", secrets.token_urlsafe(32), REDIRECT_URI)
+    configuration = write_configuration(folder, port, alg, client)
+    identifiers = tuple(f"personne{number}" for number in range(people))
+    _run(configuration, ["migrate"])
+    _run(configuration, ["establishment", "add", ESTABLISHMENT, "--name", "Les Tilleuls"])
+    register(configuration, identifiers)
+    command = [_program(), "--config", str(configuration), "serve"]
+
+    def start_server() -> tuple[subprocess.Popen[bytes], ...]:
+        return (processes.spawn(command, log=log, folder=folder),)
+
+    server, document, cold_start_s = processes.start_timed(start_server, port, DISCOVERY, log)
+    return Subject(
+        name=NAME,
+        alg=alg,
+        store=f"SQLite WAL, synchronous={SYNCHRONOUS}",
+        password_hash="argon2id 19 MiB t=2 p=1",
+        version=importlib.metadata.version("vestibule"),
+        server=server,
+        endpoints=Endpoints.read(document, DISCOVERY),
+        client=client,
+        identifiers=identifiers,
+        password=PASSWORD,
+        is_ours=True,
+        cold_start_s=cold_start_s,
+    )
+
+
+def people_who_fail(configuration: Path, each: int) -> Mapping[str, Sequence[str]]:
+    """`each` identifiers for every kind of sign-in failure, registered so that they fail that way."""
+    wrong, suspended, passwordless = ([f"{kind}{number}" for number in range(each)] for kind in ("erreur", "suspendu", "sansmotdepasse"))
+    register(configuration, wrong)
+    register(configuration, suspended)
+    register(configuration, passwordless, password=None)
+    suspend(configuration, suspended)
+    return {
+        WRONG: wrong,
+        UNKNOWN: [f"inconnu{number}" for number in range(each)],
+        SUSPENDED: suspended,
+        PASSWORDLESS: passwordless,
+    }
+
+
+def open_application(configuration: Path) -> Application:
+    """Our WSGI application in this process, for the profile."""
+    composition, clock = importlib.import_module("idp.app"), importlib.import_module("idp.clock")
+    settings = importlib.import_module("idp.config").load(configuration)
+    return cast(Application, composition.wsgi(composition.build(settings, clock.SystemClock())))

@@ -1,0 +1,225 @@
+"""Carnet de soins, a fictitious care application: what a relying party of Vestibule looks like, on Authlib's Flask client.
+
+It finds everything in the discovery document, sends PKCE, keeps its sessions on the server so that a back-channel logout can end them,
+refreshes its tokens before they expire, and signs out everywhere. One process, sessions in its memory: a demonstration, not a model for
+storage. OpenID Connect Core 1.0, RP-Initiated Logout 1.0, Back-Channel Logout 1.0.
+"""
+
+import argparse
+import json
+import logging
+import os
+import secrets
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+from authlib.integrations.base_client import OAuthError
+from authlib.integrations.flask_client import OAuth
+from flask import Flask, Response, g, make_response, redirect, render_template, request, session, url_for
+from joserfc.errors import JoseError
+from requests import RequestException
+from werkzeug.serving import make_server
+from werkzeug.wrappers import Response as AnyResponse
+
+from demo.local_sessions import LocalSession, LocalSessions
+from demo.logout_token import Refused, read_logout_token
+from demo.texts import ENGLISH, FRENCH, PROFILES, PROOFS
+
+SCOPE = "openid profile email establishment"
+REFRESH_BEFORE_SECONDS = 60
+FOLLOW_EVERY_SECONDS = 10
+COOKIE = "carnet-session"
+
+
+def create_app(issuer: str, client_id: str, client_secret: str, *, public_url: str) -> Flask:
+    """The application, registered at `issuer`; `public_url` is where browsers find it."""
+    app = Flask("demo", static_folder="static", template_folder="templates")
+    app.config.update(
+        SECRET_KEY=secrets.token_bytes(32),
+        # Cookies do not know ports: a name of our own, so that nothing collides with the identity provider on the same host.
+        SESSION_COOKIE_NAME="carnet-visite",
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_HTTPONLY=True,
+    )
+    oauth = OAuth(app)
+    provider = oauth.register(
+        "vestibule",
+        client_id=client_id,
+        client_secret=client_secret,
+        server_metadata_url=f"{issuer}/.well-known/openid-configuration",
+        client_kwargs={"scope": SCOPE, "code_challenge_method": "S256", "timeout": 10},
+    )
+    sessions = LocalSessions()
+
+    @app.before_request
+    def _choose_language() -> None:
+        asked = request.args.get("langue") or request.cookies.get("carnet-langue")
+        g.language = asked if asked in {"fr", "en"} else request.accept_languages.best_match(["fr", "en"], "fr")
+        g.t = FRENCH if g.language == "fr" else ENGLISH
+
+    @app.after_request
+    def _protect(response: Response) -> Response:
+        if request.args.get("langue") in {"fr", "en"}:
+            response.set_cookie("carnet-langue", request.args["langue"], samesite="Lax", httponly=True)
+        # Where the sign-out form leads: our own handler, which redirects to the identity provider.
+        response.headers["Content-Security-Policy"] = (
+            f"default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self' {issuer}"
+        )
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Referrer-Policy"] = "same-origin"
+        if not request.path.startswith("/static/"):
+            response.headers["Cache-Control"] = "no-store"
+        return response
+
+    @app.get("/")
+    def home() -> AnyResponse | str:
+        local, ended = sessions.find(request.cookies.get(COOKIE))
+        if local is not None and _refresh(provider, sessions, local) is False:
+            local, ended = None, "refused"
+        if local is None:
+            return render_template("welcome.html", t=g.t, language=g.language, ended=g.t.get(f"ended_{ended}") if ended else None)
+        page = make_response(render_template("notebook.html", **_shown(local, issuer)))
+        if "suivi" in request.args:
+            page.headers["Refresh"] = str(FOLLOW_EVERY_SECONDS)
+        return page
+
+    @app.get("/connexion")
+    def sign_in() -> Any:
+        hints = {"ui_locales": g.language}
+        if place := request.args.get("etablissement"):
+            hints["establishment"] = place
+        return provider.authorize_redirect(f"{public_url}{url_for('callback')}", **hints)
+
+    @app.get("/retour")
+    def callback() -> AnyResponse:
+        try:
+            token = provider.authorize_access_token()
+            # The ID token says who and where; the name and the address are at userinfo (OpenID Connect Core section 5.4).
+            claims = {**provider.userinfo(token=token), **token["userinfo"]}
+        except (OAuthError, JoseError) as error:
+            app.logger.warning("sign-in refused: %s", error)
+            return make_response(render_template("refused.html", t=g.t, language=g.language, error=error), 400)
+        session.clear()
+        sessions.end(request.cookies.get(COOKIE))
+        key = sessions.open(claims, token, now=time.time())
+        response = redirect(url_for("home"), 303)
+        response.set_cookie(COOKIE, key, httponly=True, samesite="Lax")
+        return response
+
+    @app.post("/deconnexion")
+    def sign_out() -> AnyResponse:
+        local = sessions.end(request.cookies.get(COOKIE))
+        if local is None:
+            return redirect(url_for("home"), 303)
+        query = {"id_token_hint": local.id_token, "post_logout_redirect_uri": f"{public_url}{url_for('goodbye')}", "ui_locales": g.language}
+        response = redirect(f"{provider.load_server_metadata()['end_session_endpoint']}?{urlencode(query)}", 303)
+        response.delete_cookie(COOKIE)
+        return response
+
+    @app.get("/au-revoir")
+    def goodbye() -> str:
+        return render_template("welcome.html", t=g.t, language=g.language, ended=g.t["signed_out"])
+
+    @app.post("/deconnexion-silencieuse")
+    def backchannel_logout() -> AnyResponse:
+        """Back-Channel Logout 1.0 section 2.5: the identity provider says that a session has ended."""
+        try:
+            claims = read_logout_token(
+                request.form.get("logout_token", ""), issuer=issuer, client_id=client_id, keys=provider.fetch_jwk_set(force=True)
+            )
+            if not sessions.spend(claims["jti"], until=float(claims["exp"]), now=time.time()):
+                raise Refused("this logout token was used before")
+        except Refused as refused:
+            app.logger.warning("logout token refused: %s", refused)
+            return make_response({"error": "invalid_request", "error_description": str(refused)}, 400)
+        count = sessions.end_all(sid=claims.get("sid"), sub=claims.get("sub"))
+        app.logger.info("back-channel logout: %d local session(s) ended", count)
+        return make_response("", 200)
+
+    @app.get("/sante")
+    def health() -> AnyResponse:
+        return make_response({"status": "ok"})
+
+    return app
+
+
+def _refresh(provider: Any, sessions: LocalSessions, local: LocalSession) -> bool | None:
+    """New tokens when the present ones are about to expire. None: not needed, or not now; False: the session is over there."""
+    if local.expires_at - time.time() > REFRESH_BEFORE_SECONDS or not local.refresh_token:
+        return None
+    try:
+        metadata = provider.load_server_metadata()
+        with provider._get_oauth_client(**metadata) as client:
+            token = client.refresh_token(metadata["token_endpoint"], refresh_token=local.refresh_token)
+    except OAuthError as error:
+        logging.getLogger("demo").warning("refresh refused: %s", error)
+        sessions.end(local.key)
+        return False
+    except RequestException as error:
+        # The identity provider is out of reach: what was given stays good until it expires.
+        logging.getLogger("demo").warning("refresh failed: %s", error)
+        return None
+    sessions.renew(local.key, token, now=time.time())
+    return True
+
+
+def _shown(local: LocalSession, issuer: str) -> dict[str, Any]:
+    claims = local.claims
+    place = claims.get("establishment") or {}
+    zone = ZoneInfo(claims.get("zoneinfo", "Europe/Paris"))
+    t = g.t
+    return {
+        "t": t,
+        "language": g.language,
+        "name": claims.get("name") or claims["sub"],
+        "place": place,
+        "roles": [_word(PROFILES, role) for role in claims.get("roles", ())],
+        "sector": claims.get("sector"),
+        "attachments": [
+            (entry["establishment"].get("name"), _word(PROFILES, entry["profile"]), entry.get("sector"))
+            for entry in claims.get("attachments", ())
+        ],
+        "proofs": [_word(PROOFS, means) for means in claims.get("amr", ())],
+        "acr": claims.get("acr"),
+        "zone": t["zone_outside"] if claims.get("zone") in {None, "outside"} else claims["zone"],
+        "signed_in_at": datetime.fromtimestamp(claims["auth_time"], UTC)
+        .astimezone(zone)
+        .strftime("%H:%M" if g.language == "en" else "%H h %M"),
+        "left": _duration(local.expires_at - time.time(), t),
+        "renewals": local.renewals,
+        "is_followed": "suivi" in request.args,
+        "account_url": f"{issuer}/account",
+        "raw": json.dumps(claims, ensure_ascii=False, indent=2, sort_keys=True),
+    }
+
+
+def _word(words: Mapping[str, tuple[str, str]], code: str) -> str:
+    french, english = words.get(code, (code, code))
+    return french if g.language == "fr" else english
+
+
+def _duration(seconds: float, t: Mapping[str, str]) -> str:
+    minutes, rest = divmod(max(0, int(seconds)), 60)
+    return t["duration"].format(minutes=minutes, seconds=rest)
+
+
+def main() -> None:
+    """Serve until stopped. The client secret comes by the environment, never on the command line."""
+    parser = argparse.ArgumentParser(prog="python -m demo.care_app")
+    parser.add_argument("--issuer", required=True)
+    parser.add_argument("--client-id", required=True)
+    parser.add_argument("--port", type=int, required=True)
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="carnet: %(message)s")
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    app = create_app(options.issuer, options.client_id, os.environ["CARNET_CLIENT_SECRET"], public_url=f"http://localhost:{options.port}")
+    with make_server("127.0.0.1", options.port, app, threaded=True) as server:
+        server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

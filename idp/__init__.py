@@ -1,0 +1,1 @@
+"""Vestibule, the OpenID Connect identity provider. Layers and their direction: docs/architecture.md."""

@@ -1,0 +1,181 @@
+"""`vestibule client`: register, list, show and withdraw the applications that the configuration file does not name.
+
+A secret is made here, shown once and kept as a digest: nobody can read it again.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import ValidationError
+
+from idp import registry
+from idp.cli.output import show_json, show_table
+from idp.cli.place import Place, command, fail
+from idp.config import ClientSettings, check_client
+from idp.crypto import digest
+
+
+@click.group()
+def client() -> None:
+    """Applications that ask us to sign people in."""
+
+
+@client.command("add")
+@click.argument("client_id")
+@click.option("--name", required=True, help="Name shown to people.")
+@click.option("--redirect-uri", "redirect_uris", multiple=True, help="Exact redirect URI; repeat for several.")
+@click.option("--post-logout-redirect-uri", "post_logout_redirect_uris", multiple=True, help="Where a sign-out may return; repeat.")
+@click.option("--backchannel-logout-uri", help="Where logout tokens are sent.")
+@click.option("--grant-type", "grant_types", multiple=True, help="authorization_code (default), refresh_token, client_credentials; repeat.")
+@click.option("--scope", "scopes", multiple=True, help="Scope it may ask; repeat. Default: openid profile email establishment.")
+@click.option("--auth-method", "token_endpoint_auth_method", help="client_secret_basic (default), client_secret_post, private_key_jwt, none.")
+@click.option("--jwks", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="JSON file of its public keys (private_key_jwt).")
+@click.option("--native", is_flag=True, help="A native application: loopback redirect URIs match on any port.")
+@click.option("--no-pkce", is_flag=True, help="Only for a confidential client that cannot send PKCE.")
+@click.option("--consent", is_flag=True, help="Ask each person before giving this application anything.")
+@click.option("--establishment", "establishments", multiple=True, help="Establishment it serves; repeat. Default: all.")
+@click.option("--profile", "profiles", multiple=True, help="Profile it serves; repeat. Default: all.")
+@click.option("--resource", "resources", multiple=True, help="Resource indicator it may ask (RFC 8707); repeat.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with the secret.")
+@command
+def add(
+    place: Place, /, client_id: str, *, native: bool, no_pkce: bool, consent: bool, jwks: Path | None, as_json: bool, **given: Any
+) -> None:
+    """Register the application CLIENT_ID and print its secret, once."""
+    values = {name: value for name, value in given.items() if value}
+    if jwks is not None:
+        values["jwks"] = _read_jwks(jwks)
+    if native:
+        values["application_type"] = "native"
+    try:
+        settings = ClientSettings(client_id=client_id, require_pkce=not no_pkce, require_consent=consent, **values)
+    except ValidationError as error:
+        fail("\n".join(f"{'.'.join(map(str, item['loc']))}: {item['msg'].removeprefix('Value error, ')}" for item in error.errors()))
+    _refuse_wrong(place, settings)
+    secret = registry.new_secret(place.clock) if settings.token_endpoint_auth_method.startswith("client_secret") else None
+    with place.database.write() as tx:
+        _refuse_unknown_establishments(tx, settings)
+        present = tx.clients.get(client_id)
+        if present is not None and present.ended_at is None:
+            fail(f"there is a client {client_id} already")
+        registry.put_client(
+            tx, settings, place.author, secret_digest=digest(secret) if secret else None, source=registry.OPERATOR, clock=place.clock
+        )
+    if as_json:
+        show_json({"client_id": client_id, "client_secret": secret, "issuer": place.config.issuer})
+        return
+    click.echo(f"{client_id} added")
+    _show_secret(secret)
+
+
+@client.command("list")
+@click.option("--all", "with_ended", is_flag=True, help="Withdrawn ones too.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@command
+def list_clients(place: Place, *, with_ended: bool, as_json: bool) -> None:
+    """List the applications."""
+    with place.database.read() as tx:
+        found = [item for item in tx.clients.all() if with_ended or item.ended_at is None]
+    if as_json:
+        show_json([_plain(item) for item in found])
+        return
+    show_table(
+        ("client_id", "name", "auth method", "grants", "source", "withdrawn"),
+        [
+            (
+                item.client_id,
+                item.settings.name,
+                item.settings.token_endpoint_auth_method,
+                " ".join(item.settings.grant_types),
+                item.source,
+                item.ended_at.date() if item.ended_at else None,
+            )
+            for item in found
+        ],
+    )
+
+
+@client.command("show")
+@click.argument("client_id")
+@command
+def show(place: Place, client_id: str) -> None:
+    """Print everything about the application CLIENT_ID, as JSON."""
+    with place.database.read() as tx:
+        found = tx.clients.get(client_id)
+    if found is None:
+        fail(f"no client {client_id}")
+    show_json(_plain(found))
+
+
+@client.command("rotate-secret")
+@click.argument("client_id")
+@command
+def rotate_secret(place: Place, client_id: str) -> None:
+    """Make a new secret for CLIENT_ID and print it, once; the old one stops at once."""
+    with place.database.write() as tx:
+        found = tx.clients.get(client_id)
+        if found is None or found.ended_at is not None:
+            fail(f"no client {client_id}")
+        secret = registry.rotate_secret(tx, found, place.author, clock=place.clock)
+    _show_secret(secret)
+
+
+@client.command("end")
+@click.argument("client_id")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@command
+def end(place: Place, client_id: str, *, yes: bool) -> None:
+    """Withdraw the application CLIENT_ID: its tokens stop."""
+    if not yes:
+        click.confirm(f"Withdraw {client_id}? Everybody's access to it ends now.", abort=True)
+    with place.database.write() as tx:
+        found = tx.clients.get(client_id)
+        if found is not None:
+            registry.refuse_if_configured(found.source, client_id)
+        ended = registry.end_client(tx, client_id, place.author, clock=place.clock)
+    click.echo(f"{client_id} withdrawn: {ended.grants} grants ended")
+
+
+def _read_jwks(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        fail(f"{path} is not JSON: {error}")
+
+
+def _refuse_wrong(place: Place, settings: ClientSettings) -> None:
+    findings = list(check_client(settings))
+    for finding in findings:
+        if finding.severity == "warning":
+            click.secho(f"warning: {finding.path}: {finding.message}", fg="yellow", err=True)
+    wrong = [f"{finding.path}: {finding.message}" for finding in findings if finding.severity == "error"]
+    wrong += [f"profiles: {name} is not a profile of this deployment" for name in settings.profiles if name not in place.config.profiles]
+    if wrong:
+        fail("\n".join(wrong))
+
+
+def _refuse_unknown_establishments(tx: Any, settings: ClientSettings) -> None:
+    for slug in (*settings.establishments, *([settings.default_establishment] if settings.default_establishment else [])):
+        found = tx.establishments.by_slug(slug)
+        if found is None or found.ended_at is not None:
+            fail(f"establishments: no establishment {slug}")
+
+
+def _show_secret(secret: str | None) -> None:
+    if secret is not None:
+        click.echo("secret (shown this once, kept only as a digest):", err=True)
+        click.echo(secret)
+
+
+def _plain(item: Any) -> dict[str, Any]:
+    settings = item.settings.model_dump(mode="json", exclude={"secret"})
+    return {
+        **settings,
+        "has_secret": item.secret_digest is not None,
+        "source": item.source,
+        "revision": item.revision,
+        "created_at": item.created_at.isoformat(),
+        "ended_at": item.ended_at.isoformat() if item.ended_at else None,
+    }

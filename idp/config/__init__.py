@@ -1,0 +1,60 @@
+"""The configuration: one YAML file and the files it includes, typed, every setting documented in models.py and config.example.yaml.
+
+values.py owns the kinds of value (durations, secrets, networks), models.py the settings and their defaults, loading.py the files, checks.py what
+no single field can tell. Reads no store. An unknown key is an error; `check` collects every finding with its YAML path.
+"""
+
+from idp.config.checks import check_client
+from idp.config.findings import Finding
+from idp.config.loading import check, load
+from idp.config.models import (
+    AttachmentSettings,
+    ClientSettings,
+    Config,
+    ContactSettings,
+    DatabaseSettings,
+    EphemeralSettings,
+    EstablishmentSettings,
+    KeySettings,
+    LockoutSettings,
+    LogoutSettings,
+    PageSettings,
+    PasswordSettings,
+    RetentionSettings,
+    Section,
+    ServerSettings,
+    SessionSettings,
+    TokenSettings,
+)
+from idp.config.values import Duration, Network, Secret, format_duration, is_loopback_host, parse_duration, read_secret
+
+__all__ = [
+    "AttachmentSettings",
+    "ClientSettings",
+    "Config",
+    "ContactSettings",
+    "DatabaseSettings",
+    "Duration",
+    "EphemeralSettings",
+    "EstablishmentSettings",
+    "Finding",
+    "KeySettings",
+    "LockoutSettings",
+    "LogoutSettings",
+    "Network",
+    "PageSettings",
+    "PasswordSettings",
+    "RetentionSettings",
+    "Secret",
+    "Section",
+    "ServerSettings",
+    "SessionSettings",
+    "TokenSettings",
+    "check",
+    "check_client",
+    "format_duration",
+    "is_loopback_host",
+    "load",
+    "parse_duration",
+    "read_secret",
+]

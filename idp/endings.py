@@ -1,0 +1,143 @@
+"""Endings: end a Session, a Grant or an Account, for a cause, in the caller's SQL transaction.
+
+One call ends the rows below, writes the outbox notices that applications are owed and the Events; nothing is sent here (idp/oauth/logout.py
+sends after the commit). Doing it twice changes nothing. Everyone above the store may call it; nobody else ends anything.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from idp.audit import Event, EventType, Origin, Reason
+from idp.clock import Clock
+from idp.store.base import Grant, Notice, Session
+from idp.store.database import Transaction
+
+AFTER_SIGN_OUT = frozenset({Reason.ACCOUNT_CUT, Reason.CLIENT_WITHDRAWN, Reason.ATTACHMENT_LOST, Reason.CREDENTIAL_CHANGED})
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How much ended."""
+
+    sessions: int = 0
+    grants: int = 0
+    notices: int = 0
+
+    def __add__(self, other: "Ended") -> "Ended":
+        return Ended(self.sessions + other.sessions, self.grants + other.grants, self.notices + other.notices)
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why something ends, who made it end and from where."""
+
+    reason: Reason
+    actor: str
+    origin: Origin
+
+
+def end_session(tx: Transaction, session: Session, cause: Cause, *, clock: Clock) -> Ended:
+    """End a Session and its Grants; offline Grants live on unless the cause is a cut.
+
+    Every client that was given tokens under the Session is owed one logout notice (Back-Channel Logout 1.0 section 2.3).
+    """
+    now = clock.now()
+    if not tx.sessions.end(session.id, now, cause=str(cause.reason)):
+        return Ended()
+    ended = Ended(sessions=1)
+    told: set[str] = set()
+    for grant in tx.grants.of_session(session.id):
+        if not grant.is_offline or cause.reason in AFTER_SIGN_OUT:
+            ended += _end_row(tx, grant, cause, now=now)
+        if grant.has_tokens and grant.client_id not in told:
+            told.add(grant.client_id)
+            ended += _notify(tx, grant.client_id, session.account_id, session_id=session.id, cause=cause, clock=clock)
+    details = {"grants": ended.grants, "notices": ended.notices}
+    tx.events.append(
+        Event(
+            type=EventType.SESSION_ENDED,
+            at=now,
+            actor=cause.actor,
+            origin=cause.origin,
+            reason=cause.reason,
+            account_id=session.account_id,
+            establishment_id=session.establishment_id,
+            session_id=session.id,
+            connector=session.connector,
+            amr=session.amr,
+            acr=session.acr,
+            details=details,
+        )
+    )
+    return ended
+
+
+def end_grant(tx: Transaction, grant: Grant, cause: Cause, *, clock: Clock) -> Ended:
+    """End one Grant and so every token under it; the application learns at its next refresh, introspection or userinfo call."""
+    return _end_row(tx, grant, cause, now=clock.now())
+
+
+def end_account_access(tx: Transaction, account_id: str, cause: Cause, *, clock: Clock) -> Ended:
+    """End every Session and Grant of an Account, offline ones too; the caller has set the account's status in the same transaction."""
+    ended = Ended()
+    for session in tx.sessions.open_of(account_id):
+        ended += end_session(tx, session, cause, clock=clock)
+    for grant in tx.grants.open_of_account(account_id):
+        ended += _end_row(tx, grant, cause, now=clock.now())
+        if grant.has_tokens:
+            ended += _notify(tx, grant.client_id, account_id, session_id=grant.session_id, cause=cause, clock=clock)
+    return ended
+
+
+def end_client_grants(tx: Transaction, client_id: str, cause: Cause, *, clock: Clock) -> Ended:
+    """End every Grant of a withdrawn client."""
+    ended = Ended()
+    for grant in tx.grants.open_of_client(client_id):
+        ended += _end_row(tx, grant, cause, now=clock.now())
+    return ended
+
+
+def _end_row(tx: Transaction, grant: Grant, cause: Cause, *, now: datetime) -> Ended:
+    if not tx.grants.end(grant.id, now, cause=str(cause.reason)):
+        return Ended()
+    tx.events.append(
+        Event(
+            type=EventType.GRANT_ENDED,
+            at=now,
+            actor=cause.actor,
+            origin=cause.origin,
+            reason=cause.reason,
+            account_id=grant.account_id,
+            client_id=grant.client_id,
+            establishment_id=grant.establishment_id,
+            session_id=grant.session_id,
+            grant_id=grant.id,
+            amr=grant.amr,
+            acr=grant.acr,
+        )
+    )
+    return Ended(grants=1)
+
+
+def _notify(tx: Transaction, client_id: str, account_id: str, *, session_id: str, cause: Cause, clock: Clock) -> Ended:
+    client = tx.clients.get(client_id)
+    if client is None or not client.settings.backchannel_logout_uri:
+        return Ended()
+    now = clock.now()
+    tx.outbox.add(
+        Notice(
+            id=clock.new_id(),
+            kind="backchannel_logout",
+            client_id=client_id,
+            account_id=account_id,
+            session_id=session_id,
+            cause=str(cause.reason),
+            created_at=now,
+            attempts=0,
+            next_attempt_at=now,
+            delivered_at=None,
+            abandoned_at=None,
+            receipt=None,
+        )
+    )
+    return Ended(notices=1)

@@ -1,0 +1,157 @@
+"""Signing keys and their life: next (published, not yet used), current (signs), retired (still verifies).
+
+A key is published a while before it signs and stays published a while after, so that no token fails across a rotation whatever an application
+caches. Private keys are unsealed once and kept: importing one costs 42 ms. Each process looks for a change every few seconds.
+Calls: idp/store. Specification: OpenID Connect Core section 10.1.1.
+"""
+
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal, cast
+
+from joserfc.jwk import ECKey, KeySet, RSAKey
+
+from idp.audit import Event, EventType, Origin
+from idp.clock import Clock
+from idp.crypto import Keyring
+from idp.errors import Refused
+from idp.store.base import SigningKey
+from idp.store.database import Database, Transaction
+
+Algorithm = Literal["RS256", "ES256"]
+ALGORITHMS: tuple[Algorithm, ...] = ("RS256", "ES256")
+PUBLISHED_FOR = timedelta(minutes=5)  # Cache-Control of /jwks: how long an application may not know a new key
+KEPT_FOR = timedelta(days=2)  # id_token_hint and logout tokens verify against retired keys for this long
+RELOAD_EVERY = timedelta(seconds=5)
+SEAL = "signing key"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedKeys:
+    """One state of the keys, replaced whole when it changes."""
+
+    signers: Mapping[str, RSAKey | ECKey]
+    verifiers: KeySet
+    jwks: bytes
+    kids: frozenset[str]
+
+
+class Keys:
+    """The keys of this process."""
+
+    def __init__(self, database: Database, keyring: Keyring, clock: Clock) -> None:
+        self._database = database
+        self._keyring = keyring
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._looked_at = clock.now()
+        self._loaded = self._load()
+
+    def signer(self, algorithm: Algorithm) -> RSAKey | ECKey:
+        """The current key of an algorithm."""
+        return self._present().signers[algorithm]
+
+    def verifiers(self, kid: str | None = None) -> KeySet:
+        """Every published key; looks again at once when `kid` is not among them, for another process may have rotated."""
+        loaded = self._present()
+        if kid is not None and kid not in loaded.kids:
+            loaded = self._reload()
+        return loaded.verifiers
+
+    def jwks(self) -> bytes:
+        """The public keys as the JSON of /jwks."""
+        return self._present().jwks
+
+    def _present(self) -> LoadedKeys:
+        if self._clock.now() - self._looked_at >= RELOAD_EVERY:
+            return self._reload()
+        return self._loaded
+
+    def _reload(self) -> LoadedKeys:
+        with self._lock:
+            self._looked_at = self._clock.now()
+            with self._database.read() as tx:
+                rows = tx.keys.all()
+            states = frozenset(f"{row.kid} {row.state}" for row in rows)
+            if states != self._states:
+                self._loaded = self._open(rows)
+            return self._loaded
+
+    def _load(self) -> LoadedKeys:
+        with self._database.read() as tx:
+            rows = tx.keys.all()
+        if not any(row.state == "current" for row in rows):
+            with self._database.write() as tx:
+                ensure(tx, self._keyring, self._clock)
+                rows = tx.keys.all()
+        return self._open(rows)
+
+    def _open(self, rows: tuple[SigningKey, ...]) -> LoadedKeys:
+        self._states = frozenset(f"{row.kid} {row.state}" for row in rows)
+        signers: dict[str, RSAKey | ECKey] = {
+            row.alg: _import(row.alg, json.loads(self._keyring.unseal(SEAL, row.sealed_private, row.kid)))
+            for row in rows
+            if row.state == "current"
+        }
+        published = [dict(row.public_jwk) for row in rows if not _is_forgotten(row, self._clock.now())]
+        key_set = KeySet.import_key_set(cast(Any, {"keys": published}))
+        return LoadedKeys(signers, key_set, json.dumps({"keys": published}).encode(), frozenset(row.kid for row in rows))
+
+
+def ensure(tx: Transaction, keyring: Keyring, clock: Clock) -> None:
+    """Make what is missing: one current and one next key of each algorithm."""
+    rows = tx.keys.all()
+    now = clock.now()
+    for algorithm in ALGORITHMS:
+        states = {row.state for row in rows if row.alg == algorithm}
+        if "current" not in states:
+            tx.keys.add(_make(algorithm, "current", keyring, now=now))
+        if "next" not in states:
+            tx.keys.add(_make(algorithm, "next", keyring, now=now))
+
+
+def rotate(tx: Transaction, keyring: Keyring, clock: Clock, *, actor: str, origin: Origin, is_urgent: bool = False) -> None:
+    """next becomes current, current becomes retired, a new next is published.
+
+    Refused("rotated_too_soon") when a next key was published less than PUBLISHED_FOR ago: applications may not know it yet. An urgent rotation
+    (a stolen key) does not wait.
+    """
+    now = clock.now()
+    rows = tx.keys.all()
+    if not is_urgent and any(row.state == "next" and now - row.created_at < PUBLISHED_FOR for row in rows):
+        raise Refused("rotated_too_soon", f"the next key must have been published for {PUBLISHED_FOR}")
+    for row in rows:
+        if row.state == "current":
+            tx.keys.move(row.kid, "retired", retired_at=now)
+        elif row.state == "next":
+            tx.keys.move(row.kid, "current", activated_at=now)
+    ensure(tx, keyring, clock)
+    tx.events.append(Event(type=EventType.KEYS_ROTATED, at=now, actor=actor, origin=origin, details={"urgent": is_urgent}))
+
+
+def _make(algorithm: Algorithm, state: Literal["next", "current"], keyring: Keyring, *, now: datetime) -> SigningKey:
+    key: RSAKey | ECKey = RSAKey.generate_key(2048) if algorithm == "RS256" else ECKey.generate_key("P-256")
+    kid = key.thumbprint()
+    public = {**key.as_dict(private=False), "kid": kid, "use": "sig", "alg": algorithm}
+    private = {**key.as_dict(private=True), "kid": kid, "use": "sig", "alg": algorithm}
+    return SigningKey(
+        kid=kid,
+        alg=algorithm,
+        state=state,
+        public_jwk=public,
+        sealed_private=keyring.seal(SEAL, json.dumps(private).encode(), kid),
+        created_at=now,
+        activated_at=now if state == "current" else None,
+        retired_at=None,
+    )
+
+
+def _import(algorithm: str, jwk: dict[str, Any]) -> RSAKey | ECKey:
+    return RSAKey.import_key(jwk) if algorithm == "RS256" else ECKey.import_key(jwk)
+
+
+def _is_forgotten(row: SigningKey, now: datetime) -> bool:
+    return row.retired_at is not None and now - row.retired_at > KEPT_FOR

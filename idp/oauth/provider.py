@@ -1,0 +1,231 @@
+"""The engine's front: what the web layer and the worker call.
+
+Builds the machine endpoints, validates authorization requests, and finishes sign-ins: Session, Grant, code and Events in one SQL transaction.
+"""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+from idp.audit import Event, EventType, Origin, Reason
+from idp.clock import Clock
+from idp.config import Config
+from idp.crypto import Keyring, digest
+from idp.errors import Refused
+from idp.oauth.authorize import AuthorizationRefused, Draft, respond, validate
+from idp.oauth.clients import ClientAuthenticator, ClientRegistry
+from idp.oauth.endpoints import Userinfo, discovery, make_introspection, make_revocation
+from idp.oauth.grants import (
+    Issuing,
+    S256Only,
+    make_authorization_code_grant,
+    make_client_credentials_grant,
+    make_refresh_token_grant,
+)
+from idp.oauth.keys import PUBLISHED_FOR, Keys
+from idp.oauth.logout import LogoutRequests
+from idp.oauth.message import JSON_TYPE, AuthorizationResponse, ProtocolRequest, ProtocolResponse, json_response
+from idp.oauth.server import Server
+from idp.oauth.tokens import Mint
+from idp.signin.interaction import AuthorizationRequest, Finish
+from idp.signin.session import write_session
+from idp.store.base import Code, Grant, Session
+from idp.store.database import Database, Transaction
+
+
+class Finished:
+    """The end of a sign-in: what goes to the application, and the new Session cookie, or None to keep the present one."""
+
+    __slots__ = ("response", "session_token")
+
+    def __init__(self, response: AuthorizationResponse, session_token: str | None) -> None:
+        self.response = response
+        self.session_token = session_token
+
+
+class Provider:
+    """One OpenID Provider."""
+
+    def __init__(self, config: Config, database: Database, keyring: Keyring, clock: Clock) -> None:
+        self._config = config
+        self._database = database
+        self._clock = clock
+        self.keys = Keys(database, keyring, clock)
+        self.mint = Mint(config, self.keys, clock)
+        self.registry = ClientRegistry()
+        issuing = Issuing(config, self.mint, keyring, clock)
+        self._server = Server(database, ClientAuthenticator(self.registry, config.issuer, clock), clock)
+        self._server.register_grant(make_authorization_code_grant(issuing), [S256Only(required=False)])
+        self._server.register_grant(make_refresh_token_grant(issuing))
+        self._server.register_grant(make_client_credentials_grant(issuing))
+        self._server.register_endpoint(make_introspection(issuing))
+        self._server.register_endpoint(make_revocation(issuing))
+        self._userinfo = Userinfo(database, self.registry, issuing)
+        self.logout = LogoutRequests(config, database, self.registry, self.mint, clock)
+        self._discovery = json.dumps(discovery(config)).encode()
+        seconds = int(PUBLISHED_FOR.total_seconds())
+        self._public = (JSON_TYPE, ("Cache-Control", f"public, max-age={seconds}"), ("Access-Control-Allow-Origin", "*"))
+
+    def answer(self, request: ProtocolRequest) -> ProtocolResponse:
+        """Answer a machine endpoint; the paths are in ENDPOINTS."""
+        return ENDPOINTS[request.path](self, request)
+
+    def token(self, request: ProtocolRequest) -> ProtocolResponse:
+        """POST /token."""
+        return self._server.answer("token", request)
+
+    def introspect(self, request: ProtocolRequest) -> ProtocolResponse:
+        """POST /introspect."""
+        return self._server.answer("introspection", request)
+
+    def revoke(self, request: ProtocolRequest) -> ProtocolResponse:
+        """POST /revoke."""
+        return self._server.answer("revocation", request)
+
+    def userinfo(self, request: ProtocolRequest) -> ProtocolResponse:
+        """GET or POST /userinfo."""
+        if request.method not in {"GET", "POST"}:
+            return json_response({"error": "invalid_request"}, 405, (("Allow", "GET, POST"),))
+        return self._userinfo.answer(request)
+
+    def discover(self, request: ProtocolRequest) -> ProtocolResponse:
+        """GET /.well-known/openid-configuration."""
+        return self._published(request, self._discovery)
+
+    def jwks(self, request: ProtocolRequest) -> ProtocolResponse:
+        """GET /jwks."""
+        return self._published(request, self.keys.jwks())
+
+    def _published(self, request: ProtocolRequest, body: bytes) -> ProtocolResponse:
+        if request.method not in {"GET", "HEAD"}:
+            return json_response({"error": "invalid_request"}, 405, (("Allow", "GET, HEAD"),))
+        return ProtocolResponse(200, body, self._public)
+
+    def authorize(self, parameters: list[tuple[str, str]], origin: Origin) -> AuthorizationRequest:
+        """A validated authorization request; AuthorizationRefused, recorded, otherwise."""
+        try:
+            with self._database.read() as tx:
+                return validate(Draft(parameters, tx, self.registry, self.mint, self._config.issuer))
+        except AuthorizationRefused as refused:
+            named = next((value for name, value in parameters if name == "client_id"), "")
+            self._record_refusal(
+                refused.reason_code, origin, client_id=refused.client_id, details={"error": refused.error, "claimed_client": named[:100]}
+            )
+            raise
+
+    def refuse(
+        self, request: AuthorizationRequest, error: str, reason: Reason, *, origin: Origin, account_id: str | None = None
+    ) -> AuthorizationResponse:
+        """Refuse a validated request by redirect; recorded."""
+        self._record_refusal(reason, origin, client_id=request.client_id, details={"error": error}, account_id=account_id)
+        return respond(request.redirect_uri, request.response_mode, [("error", error)], state=request.state, issuer=self._config.issuer)
+
+    def finish(self, finish: Finish, origin: Origin) -> Finished:
+        """Write Session, Grant, code and Events in one transaction.
+
+        Refused when the Session, the Account or the client ended while the person was signing in: nothing was written, begin again.
+        """
+        request = finish.request
+        if request is None:
+            raise ValueError("a sign-in without an application has no authorization to finish")
+        code = self._clock.new_token()
+        with self._database.write() as tx:
+            client = self.registry.get(tx, request.client_id)
+            if client is None:
+                raise Refused(Reason.UNKNOWN_CLIENT, "withdrawn while signing in")
+            session, session_token = write_session(tx, finish, clock=self._clock, settings=self._config.sessions, origin=origin)
+            life = client.settings.offline_life or self._config.tokens.offline_life
+            grant = self._add_grant(tx, request, finish, session, offline_life=life)
+            self._add_code(tx, request, grant, code)
+            if finish.consented:
+                tx.clients.consent(finish.account_id, request.client_id, scope=frozenset(request.scope), now=self._clock.now())
+                tx.events.append(self._event(EventType.CONSENT_GIVEN, grant, origin))
+            tx.events.append(self._event(EventType.AUTHORIZATION_GRANTED, grant, origin))
+        response = respond(request.redirect_uri, request.response_mode, [("code", code)], state=request.state, issuer=self._config.issuer)
+        return Finished(response, session_token)
+
+    def _add_grant(
+        self, tx: Transaction, request: AuthorizationRequest, finish: Finish, session: Session, *, offline_life: timedelta
+    ) -> Grant:
+        now = self._clock.now()
+        is_offline = "offline_access" in request.scope
+        grant = Grant(
+            id=self._clock.new_id(),
+            session_id=session.id,
+            account_id=session.account_id,
+            client_id=request.client_id,
+            establishment_id=finish.establishment_id,
+            scope=" ".join(request.scope),
+            resources=request.resources,
+            claims=request.claims,
+            claims_locales=request.claims_locales,
+            auth_time=session.auth_time,
+            amr=session.amr,
+            acr=session.acr,
+            zone=session.zone,
+            is_offline=is_offline,
+            has_tokens=False,
+            created_at=now,
+            expires_at=now + offline_life if is_offline else session.expires_at,
+            ended_at=None,
+            ended_cause=None,
+        )
+        tx.grants.add(grant)
+        return grant
+
+    def _add_code(self, tx: Transaction, request: AuthorizationRequest, grant: Grant, code: str) -> None:
+        tx.grants.add_code(
+            Code(
+                digest=digest(code),
+                grant_id=grant.id,
+                client_id=request.client_id,
+                redirect_uri=request.redirect_uri,
+                code_challenge=request.code_challenge,
+                nonce=request.nonce,
+                expires_at=grant.created_at + self._config.tokens.code_life,
+                used_at=None,
+            )
+        )
+
+    def _event(self, kind: EventType, grant: Grant, origin: Origin) -> Event:
+        return Event(
+            type=kind,
+            at=self._clock.now(),
+            actor=f"account:{grant.account_id}",
+            origin=origin,
+            account_id=grant.account_id,
+            client_id=grant.client_id,
+            establishment_id=grant.establishment_id,
+            session_id=grant.session_id,
+            grant_id=grant.id,
+            amr=grant.amr,
+            acr=grant.acr,
+            details={"scope": grant.scope},
+        )
+
+    def _record_refusal(
+        self, reason: Reason, origin: Origin, *, client_id: str | None, details: dict[str, Any], account_id: str | None = None
+    ) -> None:
+        with self._database.write() as tx:
+            tx.events.append(
+                Event(
+                    type=EventType.AUTHORIZATION_REFUSED,
+                    at=self._clock.now(),
+                    actor=f"account:{account_id}" if account_id else "anonymous",
+                    origin=origin,
+                    reason=reason,
+                    account_id=account_id,
+                    client_id=client_id,
+                    details=details,
+                )
+            )
+
+
+ENDPOINTS = {
+    "/token": Provider.token,
+    "/introspect": Provider.introspect,
+    "/revoke": Provider.revoke,
+    "/userinfo": Provider.userinfo,
+    "/jwks": Provider.jwks,
+    "/.well-known/openid-configuration": Provider.discover,
+}

@@ -1,0 +1,168 @@
+"""The single mint: access tokens (RFC 9068), ID tokens (OpenID Connect Core section 2), logout tokens, signed userinfo; and their checks.
+
+Nothing else signs or verifies a JWT of ours. Calls: keys, claims. Lives come from the configuration.
+"""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from joserfc import jws, jwt
+from joserfc.errors import JoseError
+
+from idp.clock import Clock
+from idp.config import Config
+from idp.oauth import claims as claim_values
+from idp.oauth.clients import OAuthClient
+from idp.oauth.keys import ALGORITHMS, Algorithm, Keys
+from idp.store.base import Grant
+
+LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
+ACCEPTED: list[str] = list(ALGORITHMS)
+LONGEST_TOKEN = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class AccessClaims:
+    """A verified access token. `grant_id` is None for client_credentials."""
+
+    jti: str
+    subject: str
+    client_id: str
+    audience: tuple[str, ...]
+    scope: tuple[str, ...]
+    grant_id: str | None
+    issued_at: int
+    expires_at: int
+
+
+class Mint:
+    """Makes and checks tokens."""
+
+    def __init__(self, config: Config, keys: Keys, clock: Clock) -> None:
+        self._issuer = config.issuer
+        self._keys = keys
+        self._clock = clock
+        self._access_seconds = int(config.tokens.access_token_life.total_seconds())
+        self._id_seconds = int(config.tokens.id_token_life.total_seconds())
+        self.default_audience = config.tokens.resource or config.issuer
+        self.access_seconds = self._access_seconds
+
+    def access_token(
+        self, client: OAuthClient, scope: tuple[str, ...], audience: tuple[str, ...], *, grant: Grant | None
+    ) -> tuple[str, str]:
+        """A signed access token and its jti; about a Grant's person, or about the client itself."""
+        now = int(self._clock.now().timestamp())
+        jti = self._clock.new_id()
+        claims: dict[str, Any] = {
+            "iss": self._issuer,
+            "sub": grant.account_id if grant else client.client_id,
+            "aud": audience[0] if len(audience) == 1 else list(audience),
+            "client_id": client.client_id,
+            "iat": now,
+            "exp": now + self._access_seconds,
+            "jti": jti,
+        }
+        if scope:
+            claims["scope"] = " ".join(scope)
+        if grant is not None:
+            claims |= {
+                "auth_time": int(grant.auth_time.timestamp()),
+                "acr": grant.acr,
+                "amr": list(grant.amr),
+                "sid": grant.session_id,
+                "grant": grant.id,
+                "zone": grant.zone,
+            }
+        return self._sign(claims, client.settings.access_token_signed_response_alg, "at+jwt"), jti
+
+    def id_token(self, client: OAuthClient, grant: Grant, subject: claim_values.Subject, *, nonce: str | None, access_token: str) -> str:
+        """A signed ID token. `auth_time` is that of the proof, also after a refresh (section 12.2)."""
+        now = int(self._clock.now().timestamp())
+        names = claim_values.released_to_id_token(grant.scope.split(), grant.claims)
+        claims: dict[str, Any] = claim_values.gather(names, subject) | {
+            "iss": self._issuer,
+            "sub": grant.account_id,
+            "aud": client.client_id,
+            "iat": now,
+            "exp": now + self._id_seconds,
+            "auth_time": int(grant.auth_time.timestamp()),
+            "acr": grant.acr,
+            "amr": list(grant.amr),
+            "sid": grant.session_id,
+            "at_hash": half_hash(access_token),
+        }
+        if nonce is not None:
+            claims["nonce"] = nonce
+        return self._sign(claims, client.settings.id_token_signed_response_alg, "JWT")
+
+    def userinfo(self, client: OAuthClient, values: Mapping[str, Any]) -> str:
+        """Signed userinfo, for a client registered so (section 5.3.2)."""
+        algorithm: Algorithm = client.settings.userinfo_signed_response_alg or "RS256"
+        return self._sign({**values, "iss": self._issuer, "aud": client.client_id}, algorithm, "JWT")
+
+    def logout_token(self, client: OAuthClient, account_id: str, session_id: str | None, *, jti: str) -> str:
+        """A logout token (Back-Channel Logout 1.0 section 2.4): never a nonce, two minutes to live."""
+        now = int(self._clock.now().timestamp())
+        claims: dict[str, Any] = {
+            "iss": self._issuer,
+            "sub": account_id,
+            "aud": client.client_id,
+            "iat": now,
+            "exp": now + 120,
+            "jti": jti,
+            "events": {LOGOUT_EVENT: {}},
+        }
+        if session_id is not None:
+            claims["sid"] = session_id
+        return self._sign(claims, client.settings.id_token_signed_response_alg, "logout+jwt")
+
+    def read_access_token(self, token: str) -> AccessClaims | None:
+        """The claims of one of our access tokens that has not expired; None for anything else."""
+        claims = self._verified(token, "at+jwt")
+        now = self._clock.now().timestamp()
+        if claims is None or claims.get("iss") != self._issuer or claims.get("exp", 0) <= now:
+            return None
+        audience = claims["aud"]
+        return AccessClaims(
+            jti=claims["jti"],
+            subject=claims["sub"],
+            client_id=claims["client_id"],
+            audience=(audience,) if isinstance(audience, str) else tuple(audience),
+            scope=tuple(claims.get("scope", "").split()),
+            grant_id=claims.get("grant"),
+            issued_at=claims["iat"],
+            expires_at=claims["exp"],
+        )
+
+    def read_id_token_hint(self, token: str) -> Mapping[str, Any] | None:
+        """The claims of an ID token we issued, expired or not; None for anything else."""
+        claims = self._verified(token, "JWT")
+        return claims if claims is not None and claims.get("iss") == self._issuer and "at_hash" in claims else None
+
+    def expires_at(self, now: datetime) -> int:
+        """When an access token made now expires, in seconds since 1970."""
+        return int(now.timestamp()) + self._access_seconds
+
+    def _sign(self, claims: dict[str, Any], algorithm: Algorithm, kind: str) -> str:
+        key = self._keys.signer(algorithm)
+        return jwt.encode({"alg": algorithm, "typ": kind, "kid": key.kid}, claims, key, algorithms=ACCEPTED)
+
+    def _verified(self, token: str, kind: str) -> dict[str, Any] | None:
+        if len(token) > LONGEST_TOKEN or token.count(".") != 2:
+            return None
+        try:
+            header = jws.extract_compact(token.encode("ascii")).headers()
+            if header.get("typ") != kind or not isinstance(header.get("kid"), str):
+                return None
+            return jwt.decode(token, self._keys.verifiers(header["kid"]), algorithms=ACCEPTED).claims
+        except (JoseError, ValueError, KeyError, TypeError):
+            return None
+
+
+def half_hash(token: str) -> str:
+    """at_hash: the left half of the token's SHA-256 (section 3.1.3.6); both our algorithms use SHA-256."""
+    return base64.urlsafe_b64encode(hashlib.sha256(token.encode()).digest()[:16]).rstrip(b"=").decode()

@@ -1,0 +1,144 @@
+"""Attachments: a person at an establishment, with a profile, a sector and the days it lasts.
+
+The days become instants here, once, in the establishment's time zone (policies.access). Detaching ends the Sessions and Grants that stood on
+the establishment, unless another valid attachment there still carries them.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+from idp.audit import Author, Event, EventType, Reason
+from idp.clock import Clock
+from idp.config import AttachmentSettings
+from idp.endings import Cause, Ended, end_grant, end_session
+from idp.people.values import ValueRefused, person_name
+from idp.store.base import Account, Attachment, Establishment
+from idp.store.database import Transaction
+from policies.access import attachment_window
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewAttachment:
+    """An attachment to be; None is no bound on that side."""
+
+    establishment: Establishment
+    profile: str
+    sector: str | None = None
+    first_day: date | None = None
+    last_day: date | None = None
+
+    def window(self, settings: AttachmentSettings) -> tuple[datetime | None, datetime | None]:
+        """The instants it opens and closes; raises ValueRefused when the days are in the wrong order."""
+        try:
+            return attachment_window(
+                self.first_day,
+                self.last_day,
+                ZoneInfo(self.establishment.time_zone),
+                closes_at=settings.closes_at,
+                closes_days_after=settings.closes_days_after,
+            )
+        except ValueError as error:
+            raise ValueRefused("last_day", str(error)) from error
+
+    def is_same(self, other: Attachment) -> bool:
+        """Whether a stored attachment says the same."""
+        mine = (self.establishment.id, self.profile, self.sector, self.first_day, self.last_day)
+        return mine == (other.establishment_id, other.profile, other.sector, other.first_day, other.last_day) and other.ended_at is None
+
+
+def check(new: NewAttachment, *, profiles: tuple[str, ...]) -> NewAttachment:
+    """The same with its sector tidied; raises ValueRefused on an unknown profile or an ended establishment."""
+    if new.profile not in profiles:
+        raise ValueRefused("profile", f"{new.profile!r} is not a profile of this deployment: {', '.join(profiles)}")
+    if new.establishment.ended_at is not None:
+        raise ValueRefused("establishment", f"{new.establishment.name} has ended")
+    return dataclasses.replace(new, sector=person_name(new.sector, "sector") or None if new.sector else None)
+
+
+def attach(
+    tx: Transaction, account: Account, new: NewAttachment, author: Author, *, settings: AttachmentSettings, clock: Clock
+) -> Attachment:
+    """Attach; raises ValueRefused on days in the wrong order, an ended account, or an attachment that is there already."""
+    if account.status == "ended":
+        raise ValueRefused("account", f"{account.name} has ended")
+    if any(new.is_same(attachment) for attachment in tx.people.attachments(account.id)):
+        raise ValueRefused("establishment", f"{account.name} is attached to {new.establishment.name} in the same way already")
+    valid_from, valid_until = new.window(settings)
+    attachment = Attachment(
+        id=clock.new_id(),
+        account_id=account.id,
+        establishment_id=new.establishment.id,
+        profile=new.profile,
+        sector=new.sector,
+        first_day=new.first_day,
+        last_day=new.last_day,
+        valid_from=valid_from,
+        valid_until=valid_until,
+        created_at=clock.now(),
+        ended_at=None,
+    )
+    tx.people.attach(attachment)
+    details = {
+        "attachment": attachment.id,
+        "profile": new.profile,
+        "sector": new.sector,
+        "first_day": new.first_day.isoformat() if new.first_day else None,
+        "last_day": new.last_day.isoformat() if new.last_day else None,
+    }
+    tx.events.append(
+        Event(
+            type=EventType.ATTACHMENT_ADDED,
+            at=clock.now(),
+            actor=author.actor,
+            origin=author.origin,
+            account_id=account.id,
+            establishment_id=new.establishment.id,
+            details=details,
+        )
+    )
+    return attachment
+
+
+def detach(tx: Transaction, attachment: Attachment, author: Author, *, clock: Clock) -> Ended:
+    """End an attachment now, and what stood on it. Twice changes nothing."""
+    now = clock.now()
+    if not tx.people.detach(attachment.id, now):
+        return Ended()
+    ended = Ended()
+    if not any(_is_usable(other, attachment, now) for other in tx.people.attachments(attachment.account_id)):
+        ended = _end_what_stood(tx, attachment, Cause(Reason.ATTACHMENT_LOST, author.actor, author.origin), clock=clock)
+    tx.events.append(
+        Event(
+            type=EventType.ATTACHMENT_ENDED,
+            at=now,
+            actor=author.actor,
+            origin=author.origin,
+            account_id=attachment.account_id,
+            establishment_id=attachment.establishment_id,
+            details={"attachment": attachment.id, "sessions": ended.sessions, "grants": ended.grants, "notices": ended.notices},
+        )
+    )
+    return ended
+
+
+def _is_usable(other: Attachment, lost: Attachment, now: datetime) -> bool:
+    return (
+        other.id != lost.id
+        and other.establishment_id == lost.establishment_id
+        and other.ended_at is None
+        and (other.valid_from is None or other.valid_from <= now)
+        and (other.valid_until is None or now < other.valid_until)
+    )
+
+
+def _end_what_stood(tx: Transaction, attachment: Attachment, cause: Cause, *, clock: Clock) -> Ended:
+    ended = Ended()
+    for session in tx.sessions.open_of(attachment.account_id):
+        if session.establishment_id == attachment.establishment_id:
+            ended += end_session(tx, session, cause, clock=clock)
+    for grant in tx.grants.open_of_account(attachment.account_id):
+        if grant.establishment_id == attachment.establishment_id:
+            ended += end_grant(tx, grant, cause, clock=clock)
+    return ended

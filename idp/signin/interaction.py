@@ -1,0 +1,159 @@
+"""The Interaction: one authorization request in progress, and how it is kept.
+
+Owns the values AuthorizationRequest, Proof, Interaction and Finish, and their store (ephemeral, expiring, tied to one browser). The request is
+validated once by idp/oauth/authorize.py and frozen here. `request` is None when a person signs in to our own account page.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from idp.clock import Clock
+from idp.crypto import digest, same
+from idp.errors import Refused
+from idp.store.base import Ephemeral, Session
+
+KIND = "interaction"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthorizationRequest:
+    """A validated authorization request: everything in it was checked against the client."""
+
+    client_id: str
+    redirect_uri: str
+    response_mode: str  # query or form_post
+    scope: tuple[str, ...]
+    state: str | None = None
+    nonce: str | None = None
+    code_challenge: str | None = None
+    prompt: frozenset[str] = frozenset()
+    max_age_seconds: int | None = None
+    ui_locales: tuple[str, ...] = ()
+    claims_locales: str | None = None
+    login_hint: str | None = None
+    hinted_account_id: str | None = None  # from id_token_hint, or the claims parameter's sub value
+    acr_values: tuple[str, ...] = ()
+    essential_acr: tuple[str, ...] = ()
+    display: str | None = None
+    claims: Mapping[str, Any] | None = None
+    resources: tuple[str, ...] = ()
+    establishment_hint: str | None = None  # slug, from the `establishment` parameter
+
+    @property
+    def is_silent(self) -> bool:
+        """prompt=none: no page may be shown."""
+        return "none" in self.prompt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """Who a connector said is there, when, and by what means (RFC 8176 values in `amr`)."""
+
+    account_id: str
+    auth_time: datetime
+    amr: tuple[str, ...]
+    acr: str
+    connector: str
+    must_change_password: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interaction:
+    """Where one sign-in stands. Steps replace it by a copy that knows more; they never route to one another."""
+
+    id: str
+    browser_digest: str
+    created_at: datetime
+    request: AuthorizationRequest | None
+    return_to: str = "/account"  # where to go when `request` is None; always one of our own paths
+    proof: Proof | None = None
+    selected_session: bool = False  # prompt=select_account: the person chose to go on as the Session's person
+    establishment_id: str | None = None
+    consented: bool = False
+    closing_session_id: str | None = None
+    restarts: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finish:
+    """All that is needed to write Session, Grant and code: the end of a sign-in.
+
+    `proof` is None when an open Session answers by itself; then `session` is that Session. With both, the same browser's Session is renewed
+    when it is the same person's, replaced otherwise.
+    """
+
+    request: AuthorizationRequest | None
+    account_id: str
+    establishment_id: str
+    proof: Proof | None
+    session: Session | None
+    closing_session_id: str | None = None
+    consented: bool = False
+
+
+class Interactions:
+    """Keeps Interactions in the ephemeral store."""
+
+    def __init__(self, ephemeral: Ephemeral, clock: Clock, life: timedelta) -> None:
+        self._ephemeral = ephemeral
+        self._clock = clock
+        self._life = life
+
+    def open(self, request: AuthorizationRequest | None, browser: str, *, return_to: str = "/account") -> Interaction:
+        """Begin, tied to the browser's secret; nothing is stored until `save`."""
+        return Interaction(
+            id=self._clock.new_token(),
+            browser_digest=digest(browser),
+            created_at=self._clock.now(),
+            request=request,
+            return_to=return_to,
+        )
+
+    def save(self, interaction: Interaction) -> None:
+        """Store; the page may stay open for the interaction's life from now."""
+        self._ephemeral.put(KIND, digest(interaction.id), _encode(interaction), self._life)
+
+    def load(self, interaction_id: str, browser: str) -> Interaction:
+        """The Interaction; Refused(interaction_expired) when gone, Refused(interaction_of_another_browser) when another began it."""
+        stored = self._ephemeral.get(KIND, digest(interaction_id))
+        if stored is None:
+            raise Refused("interaction_expired")
+        interaction = _decode(stored)
+        if not same(interaction.browser_digest, digest(browser)):
+            raise Refused("interaction_of_another_browser")
+        return interaction
+
+    def close(self, interaction_id: str) -> bool:
+        """Take it away: True for exactly one of several callers, who may finish it."""
+        return self._ephemeral.take(KIND, digest(interaction_id)) is not None
+
+
+def _encode(interaction: Interaction) -> bytes:
+    return json.dumps(dataclasses.asdict(interaction), default=_plain).encode()
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, frozenset):
+        return sorted(value)
+    raise TypeError(f"{type(value).__name__} is not kept in an interaction")
+
+
+def _decode(stored: bytes) -> Interaction:
+    raw = json.loads(stored)
+    raw["created_at"] = datetime.fromisoformat(raw["created_at"])
+    if raw["request"] is not None:
+        request = raw["request"]
+        for name in ("scope", "ui_locales", "acr_values", "essential_acr", "resources"):
+            request[name] = tuple(request[name])
+        request["prompt"] = frozenset(request["prompt"])
+        raw["request"] = AuthorizationRequest(**request)
+    if raw["proof"] is not None:
+        proof = raw["proof"]
+        raw["proof"] = Proof(**{**proof, "auth_time": datetime.fromisoformat(proof["auth_time"]), "amr": tuple(proof["amr"])})
+    return Interaction(**raw)

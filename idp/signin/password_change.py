@@ -1,0 +1,159 @@
+"""Changing a local password: forced inside a sign-in, or wished for on the account page.
+
+Owns the order (present password, rules, reuse, hash, write), the ending of the other Sessions and Grants, and the Events. The rules are in
+policies/passwords.py; the present password is throttled like a sign-in. No SQL transaction is open while a hash is computed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from idp.audit import Event, EventType, Origin, Reason
+from idp.clock import Clock
+from idp.crypto import PasswordHasher
+from idp.endings import Cause, end_grant, end_session
+from idp.errors import Refused
+from idp.signin.local import CONNECTOR, Candidate, verify
+from idp.signin.throttle import LoginThrottle
+from idp.store.base import Account, Password, Session
+from idp.store.database import Database, Transaction
+from policies.passwords import BlockList, PasswordFacts, check
+
+REMEMBERED = 3
+
+
+class PasswordRefused(Refused):
+    """The change was refused; `problems` are codes that the page has words for."""
+
+    def __init__(self, reason: Reason, problems: tuple[str, ...]) -> None:
+        super().__init__(reason, " ".join(problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewPassword:
+    """What was typed: the new password twice, and the present one where it is asked (None inside a sign-in, where it was just proven)."""
+
+    typed: str
+    repeated: str
+    current: str | None
+
+    def __repr__(self) -> str:
+        return "NewPassword(…)"  # a traceback or a log line must not show a password
+
+
+def load_block_list(extra: Path | None) -> BlockList:
+    """The French list that comes with the program and the operator's own; read once at start. OSError when the operator's cannot be read."""
+    lines = resources.files("policies").joinpath("data/passwords_fr.txt").read_text(encoding="utf-8").splitlines()
+    if extra is not None:
+        lines += extra.read_text(encoding="utf-8").splitlines()
+    return BlockList.from_lines(lines)
+
+
+class PasswordChange:
+    """Replaces local passwords."""
+
+    def __init__(self, database: Database, hasher: PasswordHasher, *, throttle: LoginThrottle, clock: Clock, blocked: BlockList) -> None:
+        self._database = database
+        self._hasher = hasher
+        self._throttle = throttle
+        self._clock = clock
+        self._blocked = blocked
+
+    def change(self, account_id: str, new: NewPassword, *, keep: Session | None, origin: Origin) -> None:
+        """Replace the password and end every other Session and Grant of the account; `keep` is this browser's Session.
+
+        Raises PasswordRefused with at least one problem (the Event is written and nothing has changed), StoreUnavailable.
+        """
+        with self._database.read() as tx:
+            account = tx.people.get(account_id)
+            present = tx.people.password(account_id)
+            words = _personal_words(tx, account) if account else ()
+        if account is None or not account.is_active:
+            raise self._refused(account_id, Reason.ACCOUNT_NOT_ACTIVE, ["account_not_active"], origin=origin)
+        if present is None:
+            raise self._refused(account_id, Reason.NO_PASSWORD, ["no_password"], origin=origin)
+        if new.current is not None:
+            self._prove(account, present, new.current, origin=origin)
+        problems = list(check(PasswordFacts(new.typed, words), self._blocked))
+        if new.typed != new.repeated:
+            problems.append("mismatch")
+        if not problems and self._is_reused(present, new.typed):
+            problems.append("reused")
+        if problems:
+            reason = Reason.PASSWORD_REUSED if problems == ["reused"] else Reason.PASSWORD_TOO_WEAK
+            raise self._refused(account_id, reason, problems, origin=origin)
+        if not self._replace(account, present, self._hasher.hash(new.typed), keep=keep, origin=origin):
+            # Somebody replaced it while ours was being hashed (another tab, an operator): theirs stands.
+            raise self._refused(account_id, Reason.CREDENTIAL_CHANGED, ["changed_meanwhile"], origin=origin)
+
+    def _prove(self, account: Account, present: Password, typed: str, *, origin: Origin) -> None:
+        keys = self._throttle.keys(f"account:{account.id}", account.id)
+        if not self._throttle.admit(keys).is_allowed:
+            raise self._refused(account.id, Reason.THROTTLED, ["throttled"], origin=origin)
+        reason = verify(self._hasher, Candidate(account, present, None), typed)
+        if reason is not None:
+            raise self._refused(account.id, reason, ["wrong_current"], origin=origin)
+        self._throttle.clear(keys)
+
+    def _is_reused(self, present: Password, typed: str) -> bool:
+        return any(self._hasher.verify(encoded, typed) for encoded in (present.hash, *present.previous)[:REMEMBERED])
+
+    def _replace(self, account: Account, present: Password, encoded: str, *, keep: Session | None, origin: Origin) -> bool:
+        now = self._clock.now()
+        actor = f"account:{account.id}"
+        with self._database.write() as tx:
+            latest = tx.people.password(account.id)
+            if latest is None or latest.hash != present.hash:
+                return False
+            tx.people.set_password(account.id, encoded, must_change=False, now=now)
+            ended = _end_others(tx, account.id, keep, Cause(Reason.CREDENTIAL_CHANGED, actor, origin), clock=self._clock)
+            tx.events.append(
+                Event(
+                    type=EventType.PASSWORD_CHANGED,
+                    at=now,
+                    actor=actor,
+                    origin=origin,
+                    account_id=account.id,
+                    session_id=keep.id if keep else None,
+                    connector=CONNECTOR,
+                    details={"forced": present.must_change, "sessions_ended": ended},
+                )
+            )
+        return True
+
+    def _refused(self, account_id: str, reason: Reason, problems: Sequence[str], *, origin: Origin) -> PasswordRefused:
+        event = Event(
+            type=EventType.PASSWORD_CHANGE_REFUSED,
+            at=self._clock.now(),
+            actor=f"account:{account_id}",
+            origin=origin,
+            reason=reason,
+            account_id=account_id,
+            connector=CONNECTOR,
+            details={"problems": " ".join(problems)},
+        )
+        with self._database.write() as tx:
+            tx.events.append(event)
+        return PasswordRefused(reason, tuple(problems))
+
+
+def _end_others(tx: Transaction, account_id: str, keep: Session | None, cause: Cause, *, clock: Clock) -> int:
+    """End what the old password may have opened: the other Sessions, and offline Grants whose Session is long gone."""
+    kept = keep.id if keep else None
+    ended = 0
+    for session in tx.sessions.open_of(account_id):
+        if session.id != kept:
+            ended += end_session(tx, session, cause, clock=clock).sessions
+    for grant in tx.grants.open_of_account(account_id):
+        if grant.session_id != kept:
+            end_grant(tx, grant, cause, clock=clock)
+    return ended
+
+
+def _personal_words(tx: Transaction, account: Account) -> tuple[str, ...]:
+    """Words that the person's password may not contain: what they are called and found by, and where they work."""
+    places = (tx.establishments.get(attachment.establishment_id) for attachment in tx.people.attachments(account.id))
+    found = [value for _, value, _ in tx.people.identifiers(account.id)]
+    return (account.given_name, account.family_name, account.email or "", *found, *(place.name for place in places if place))

@@ -1,0 +1,99 @@
+"""The end of a sign-in, as rows: opens, renews, replaces or simply touches the browser's Session, in the caller's transaction.
+
+Called by idp/oauth (with a Grant and a code to follow) and by the sign-in to our own account page. Calls idp.endings for what it replaces.
+"""
+
+from idp.audit import Event, EventType, Origin, Reason
+from idp.clock import Clock
+from idp.config import SessionSettings
+from idp.crypto import digest
+from idp.endings import Cause, end_session
+from idp.errors import Refused
+from idp.signin.interaction import Finish, Proof
+from idp.store.base import Session
+from idp.store.database import Transaction
+
+
+def write_session(tx: Transaction, finish: Finish, *, clock: Clock, settings: SessionSettings, origin: Origin) -> tuple[Session, str | None]:
+    """The Session that stands at the end, and its new cookie token, or None when the browser keeps the one it has.
+
+    A proof always changes the cookie (no fixation). Refused("grant_not_alive") when the Session that was to answer has ended meanwhile.
+    """
+    now = clock.now()
+    actor = f"account:{finish.account_id}"
+    if finish.closing_session_id:
+        closing = tx.sessions.get(finish.closing_session_id)
+        if closing is not None and closing.account_id == finish.account_id:
+            end_session(tx, closing, Cause(Reason.SESSION_LIMIT, actor, origin), clock=clock)
+    if finish.proof is None:
+        return _answer(tx, finish, clock=clock), None
+    account = tx.people.get(finish.account_id)
+    if account is None or not account.is_active:
+        raise Refused(Reason.ACCOUNT_NOT_ACTIVE, "cut while signing in")
+    cookie = clock.new_token()
+    session = finish.session
+    if session is not None and session.account_id == finish.account_id and session.establishment_id == finish.establishment_id:
+        renewed = _renew(tx, session, finish.proof, cookie=cookie, establishment_id=finish.establishment_id)
+        if renewed is not None:
+            _record(tx, renewed, origin, types=(EventType.SIGNIN_SUCCEEDED,), clock=clock)
+            return renewed, cookie
+    elif session is not None:
+        end_session(tx, session, Cause(Reason.REPLACED, actor, origin), clock=clock)
+    opened = Session(
+        id=clock.new_id(),
+        cookie_digest=digest(cookie),
+        account_id=finish.account_id,
+        establishment_id=finish.establishment_id,
+        auth_time=finish.proof.auth_time,
+        amr=finish.proof.amr,
+        acr=finish.proof.acr,
+        connector=finish.proof.connector,
+        zone=origin.zone,
+        device_id=None,
+        address=origin.address,
+        user_agent=origin.user_agent[:300],
+        created_at=now,
+        last_active_at=now,
+        expires_at=now + settings.absolute,
+        ended_at=None,
+        ended_cause=None,
+    )
+    tx.sessions.add(opened)
+    tx.people.remember_establishment(finish.account_id, finish.establishment_id)
+    _record(tx, opened, origin, types=(EventType.SIGNIN_SUCCEEDED, EventType.SESSION_OPENED), clock=clock)
+    return opened, cookie
+
+
+def _answer(tx: Transaction, finish: Finish, *, clock: Clock) -> Session:
+    session = finish.session
+    if session is None or not tx.sessions.touch(session.id, clock.now()):
+        raise Refused(Reason.GRANT_NOT_ALIVE, "the session ended while it was answering")
+    if session.establishment_id != finish.establishment_id:
+        tx.sessions.choose_establishment(session.id, finish.establishment_id)
+        tx.people.remember_establishment(finish.account_id, finish.establishment_id)
+    return session
+
+
+def _renew(tx: Transaction, session: Session, proof: Proof, *, cookie: str, establishment_id: str) -> Session | None:
+    is_renewed = tx.sessions.renew(
+        session.id, cookie_digest=digest(cookie), auth_time=proof.auth_time, amr=proof.amr, acr=proof.acr, establishment_id=establishment_id
+    )
+    return tx.sessions.get(session.id) if is_renewed else None
+
+
+def _record(tx: Transaction, session: Session, origin: Origin, *, types: tuple[EventType, ...], clock: Clock) -> None:
+    for kind in types:
+        tx.events.append(
+            Event(
+                type=kind,
+                at=clock.now(),
+                actor=f"account:{session.account_id}",
+                origin=origin,
+                account_id=session.account_id,
+                establishment_id=session.establishment_id,
+                session_id=session.id,
+                connector=session.connector,
+                amr=session.amr,
+                acr=session.acr,
+            )
+        )

@@ -1,0 +1,262 @@
+"""The records, frozen, and the narrow protocol of the ephemeral store.
+
+Owns the shapes that rooms above see; tables.py owns the columns. A repository answers None for "there is none" and raises StoreUnavailable when
+the store does not answer.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any, Literal, Protocol
+
+from idp.config import ClientSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Establishment:
+    """A care home."""
+
+    id: str
+    slug: str
+    name: str
+    finess: str | None
+    siret: str | None
+    time_zone: str
+    contact_name: str
+    contact_phone: str
+    contact_email: str
+    logo_type: str | None
+    source: str
+    created_at: datetime
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """Our lasting record of one person; `id` is the OpenID Connect `sub`, and never changes or is reused."""
+
+    id: str
+    status: Literal["active", "suspended", "ended"]
+    username: str | None
+    given_name: str
+    family_name: str
+    email: str | None
+    email_verified: bool
+    phone_number: str | None
+    phone_number_verified: bool
+    address: Mapping[str, str] | None
+    locale: str | None
+    is_demo: bool
+    last_establishment_id: str | None
+    created_at: datetime
+    updated_at: datetime
+    ended_at: datetime | None
+
+    @property
+    def name(self) -> str:
+        """Given and family name, or the username when neither is known."""
+        return f"{self.given_name} {self.family_name}".strip() or self.username or self.id
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the account may be used at all; suspended and ended may not."""
+        return self.status == "active"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """An Account at an Establishment. `valid_from` and `valid_until` are the instants of the two days in the establishment's time zone."""
+
+    id: str
+    account_id: str
+    establishment_id: str
+    profile: str
+    sector: str | None
+    first_day: date | None
+    last_day: date | None
+    valid_from: datetime | None
+    valid_until: datetime | None
+    created_at: datetime
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Password:
+    """A local password: argon2id hashes, the latest and up to three earlier ones."""
+
+    account_id: str
+    hash: str
+    previous: tuple[str, ...]
+    must_change: bool
+    changed_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """An application. `settings.secret` is always None here; the secret is known by its digest."""
+
+    client_id: str
+    revision: int
+    settings: ClientSettings
+    secret_digest: str | None
+    source: str
+    created_at: datetime
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """One signed-in browser. `id` is the `sid` of tokens; the cookie is another secret, kept as a digest."""
+
+    id: str
+    cookie_digest: str
+    account_id: str
+    establishment_id: str
+    auth_time: datetime
+    amr: tuple[str, ...]
+    acr: str
+    connector: str
+    zone: str
+    device_id: str | None
+    address: str
+    user_agent: str
+    created_at: datetime
+    last_active_at: datetime
+    expires_at: datetime
+    ended_at: datetime | None
+    ended_cause: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """What a Session gave a Client, for one active establishment; parent of the code and of every token.
+
+    A Grant without offline access lives as long as its Session; an offline one until `expires_at`.
+    """
+
+    id: str
+    session_id: str
+    account_id: str
+    client_id: str
+    establishment_id: str
+    scope: str
+    resources: tuple[str, ...]
+    claims: Mapping[str, Any] | None
+    claims_locales: str | None
+    auth_time: datetime
+    amr: tuple[str, ...]
+    acr: str
+    zone: str
+    is_offline: bool
+    has_tokens: bool
+    created_at: datetime
+    expires_at: datetime
+    ended_at: datetime | None
+    ended_cause: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Code:
+    """An authorization code, known by its digest. `used_at` is set by the one UPDATE that redeems it."""
+
+    digest: str
+    grant_id: str
+    client_id: str
+    redirect_uri: str
+    code_challenge: str | None
+    nonce: str | None
+    expires_at: datetime
+    used_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefreshToken:
+    """A refresh token, known by its digest. After rotation it keeps the sealed answer for the retry window."""
+
+    digest: str
+    grant_id: str
+    issued_at: datetime
+    expires_at: datetime
+    used_at: datetime | None
+    successor_digest: str | None
+    sealed_answer: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """A row of the outbox: something an application must be told."""
+
+    id: str
+    kind: Literal["backchannel_logout"]
+    client_id: str
+    account_id: str
+    session_id: str | None
+    cause: str
+    created_at: datetime
+    attempts: int
+    next_attempt_at: datetime | None
+    delivered_at: datetime | None
+    abandoned_at: datetime | None
+    receipt: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SigningKey:
+    """A signing key; the private part is sealed with a key that is not in the database."""
+
+    kid: str
+    alg: Literal["RS256", "ES256"]
+    state: Literal["next", "current", "retired"]
+    public_jwk: Mapping[str, Any]
+    sealed_private: bytes
+    created_at: datetime
+    activated_at: datetime | None
+    retired_at: datetime | None
+
+
+class Ephemeral(Protocol):
+    """What may be lost: interactions and counters. Every method is atomic; a value past its time to live is not there."""
+
+    def put(self, kind: str, key: str, value: bytes, ttl: timedelta) -> None:
+        """Store or replace."""
+        ...
+
+    def add(self, kind: str, key: str, value: bytes, ttl: timedelta) -> bool:
+        """Store if absent: True for exactly one of several callers."""
+        ...
+
+    def get(self, kind: str, key: str) -> bytes | None:
+        """The value, or None."""
+        ...
+
+    def take(self, kind: str, key: str) -> bytes | None:
+        """Read and delete: the value for exactly one of several callers."""
+        ...
+
+    def touch(self, kind: str, key: str, ttl: timedelta) -> bool:
+        """Give a present value a new time to live; False when it is not there."""
+        ...
+
+    def count(self, kind: str, key: str, window: timedelta) -> int:
+        """Add one to a counter and return it; it falls back to zero `window` after its first count."""
+        ...
+
+    def peek(self, kind: str, key: str) -> int:
+        """The counter's value without adding to it."""
+        ...
+
+    def forget(self, kind: str, key: str) -> None:
+        """Delete a value or a counter; nothing when there is none."""
+        ...
+
+    def sweep(self) -> int:
+        """Delete what is past its time; how many."""
+        ...
+
+    def ping(self) -> None:
+        """Answer or raise StoreUnavailable."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections and files."""
+        ...

@@ -1,0 +1,109 @@
+"""The audit trail in SQL: rows are added, never changed (triggers refuse both UPDATE and DELETE)."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Select, insert, select
+
+from idp.audit import Event
+from idp.store.tables import events as t
+
+_INSERT = insert(t)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventFilter:
+    """Which events to read; None means any. `after_id` pages on."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    type_prefix: str | None = None
+    account_id: str | None = None
+    client_id: str | None = None
+    establishment_id: str | None = None
+    request_id: str | None = None
+    after_id: int = 0
+
+
+class Events:
+    """The append-only trail. `appended` holds the lines of this transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.appended: list[Event] = []
+
+    def append(self, event: Event) -> None:
+        """Write one line, in the transaction of what it records."""
+        origin = event.origin
+        self.appended.append(event)
+        self._connection.execute(
+            _INSERT,
+            {
+                "at": event.at,
+                "type": str(event.type),
+                "reason": str(event.reason) if event.reason else None,
+                "actor": event.actor,
+                "account_id": event.account_id,
+                "identifier_hash": event.identifier_hash,
+                "client_id": event.client_id,
+                "establishment_id": event.establishment_id,
+                "session_id": event.session_id,
+                "grant_id": event.grant_id,
+                "connector": event.connector,
+                "zone": origin.zone,
+                "address": origin.address,
+                "network_chain": " ".join(origin.network_chain),
+                "user_agent": origin.user_agent[:300],
+                "amr": " ".join(event.amr),
+                "acr": event.acr,
+                "request_id": origin.request_id,
+                "details": json.dumps(event.details, ensure_ascii=False) if event.details else "{}",
+            },
+        )
+
+    def read(self, wanted: EventFilter, limit: int | None = None) -> Iterator[dict[str, Any]]:
+        """Lines in order, oldest first, as plain mappings ready for export; streamed."""
+        query = _select(wanted).order_by(t.c.id).limit(limit)
+        for row in self._connection.execution_options(yield_per=1000).execute(query):
+            yield _plain(row)
+
+    def last(self, wanted: EventFilter, count: int) -> list[dict[str, Any]]:
+        """The last lines that match, oldest first."""
+        rows = self._connection.execute(_select(wanted).order_by(t.c.id.desc()).limit(count)).all()
+        return [_plain(row) for row in reversed(rows)]
+
+    def newest(self, count: int) -> list[dict[str, Any]]:
+        """The last lines, oldest first."""
+        rows = self._connection.execute(select(t).order_by(t.c.id.desc()).limit(count)).all()
+        return [_plain(row) for row in reversed(rows)]
+
+    def last_sign_in(self, account_id: str) -> datetime | None:
+        """When the account last signed in."""
+        query = select(t.c.at).where(t.c.account_id == account_id, t.c.type == "signin.succeeded").order_by(t.c.id.desc()).limit(1)
+        return self._connection.execute(query).scalar()
+
+
+def _select(wanted: EventFilter) -> Select[Any]:
+    query = select(t).where(t.c.id > wanted.after_id)
+    if wanted.since:
+        query = query.where(t.c.at >= wanted.since)
+    if wanted.until:
+        query = query.where(t.c.at < wanted.until)
+    if wanted.type_prefix:
+        query = query.where(t.c.type.startswith(wanted.type_prefix, autoescape=True))
+    for name in ("account_id", "client_id", "establishment_id", "request_id"):
+        if (value := getattr(wanted, name)) is not None:
+            query = query.where(t.c[name] == value)
+    return query
+
+
+def _plain(row: Any) -> dict[str, Any]:
+    line = dict(row._mapping)
+    line["at"] = row.at.isoformat()
+    line["network_chain"] = row.network_chain.split()
+    line["amr"] = row.amr.split()
+    line["details"] = json.loads(row.details)
+    return line

@@ -1,0 +1,145 @@
+"""Accounts, what they are found by, their passwords and attachments, in SQL."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
+
+from idp.store.base import Account, Attachment, Password
+from idp.store.rows import columns, reader
+from idp.store.tables import accounts, attachments, identifiers, passwords
+
+_account = reader(Account)
+_attachment = reader(Attachment)
+_password = reader(Password, previous=tuple)
+_BY_ID = select(*columns(Account, accounts)).where(accounts.c.id == bindparam("id"))
+_BY_IDENTIFIER = (
+    select(identifiers.c.scope, *columns(Account, accounts))
+    .join_from(identifiers, accounts, identifiers.c.account_id == accounts.c.id)
+    .where(identifiers.c.value == bindparam("value"))
+)
+_PASSWORD = select(*columns(Password, passwords)).where(passwords.c.account_id == bindparam("id"))
+_ATTACHMENTS = (
+    select(*columns(Attachment, attachments))
+    .where(attachments.c.account_id == bindparam("id"))
+    .order_by(attachments.c.created_at, attachments.c.id)
+)
+_IDENTIFIERS = select(identifiers.c.kind, identifiers.c.value, identifiers.c.scope).where(identifiers.c.account_id == bindparam("id"))
+_REMEMBER = update(accounts).where(accounts.c.id == bindparam("account")).values(last_establishment_id=bindparam("establishment"))
+
+
+class People:
+    """Accounts and what hangs on them."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def get(self, account_id: str) -> Account | None:
+        """By id (the `sub`), whatever its status."""
+        row = self._connection.execute(_BY_ID, {"id": account_id}).first()
+        return _account(row) if row else None
+
+    def matching(self, identifier: str, establishment_id: str | None) -> tuple[Account, ...]:
+        """Accounts that carry a normalised identifier: those of the establishment when it is known, and those known everywhere.
+
+        More than one means that the identifier alone does not name a person.
+        """
+        found: dict[str, Account] = {}
+        scoped: dict[str, Account] = {}
+        for row in self._connection.execute(_BY_IDENTIFIER, {"value": identifier}):
+            account = _account(row[1:])  # type: ignore[arg-type]  # the row without its first column
+            if row.scope == "":
+                found[account.id] = account
+            elif establishment_id is None or row.scope == establishment_id:
+                scoped[account.id] = account
+        return tuple({**found, **scoped}.values())
+
+    def search(self, text: str, limit: int = 50) -> tuple[Account, ...]:
+        """Accounts whose id or identifier is `text`, or whose name or identifier begins with it, for operators."""
+        like = text.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+        carried = select(identifiers.c.account_id).where(identifiers.c.value.like(like, escape="\\"))
+        query = (
+            select(*columns(Account, accounts))
+            .where(
+                or_(
+                    accounts.c.id == text,
+                    accounts.c.family_name.ilike(like, escape="\\"),
+                    accounts.c.given_name.ilike(like, escape="\\"),
+                    accounts.c.id.in_(carried),
+                )
+            )
+            .order_by(accounts.c.family_name, accounts.c.given_name)
+            .limit(limit)
+        )
+        return tuple(_account(row) for row in self._connection.execute(query))
+
+    def all(self) -> Iterator[Account]:
+        """Every account, by name, streamed."""
+        query = select(*columns(Account, accounts)).order_by(accounts.c.family_name, accounts.c.given_name)
+        for row in self._connection.execution_options(yield_per=500).execute(query):
+            yield _account(row)
+
+    def add(self, account: Account, *, found_by: tuple[tuple[str, str, str], ...]) -> None:
+        """Insert an account and what it is found by, as (kind, normalised value, scope); IntegrityError when one is taken."""
+        self._connection.execute(insert(accounts).values({name: getattr(account, name) for name in Account.__slots__}))
+        for kind, value, scope in found_by:
+            self.add_identifier(account.id, kind, value=value, scope=scope)
+
+    def add_identifier(self, account_id: str, kind: str, *, value: str, scope: str) -> None:
+        """Let the account be found by one more identifier; IntegrityError when it is taken."""
+        self._connection.execute(insert(identifiers).values(account_id=account_id, kind=kind, value=value, scope=scope))
+
+    def remove_identifiers(self, account_id: str, kind: str) -> None:
+        """Stop finding the account by one kind of identifier."""
+        self._connection.execute(delete(identifiers).where(identifiers.c.account_id == account_id, identifiers.c.kind == kind))
+
+    def identifiers(self, account_id: str) -> tuple[tuple[str, str, str], ...]:
+        """What the account is found by: (kind, value, scope)."""
+        return tuple((row.kind, row.value, row.scope) for row in self._connection.execute(_IDENTIFIERS, {"id": account_id}))
+
+    def change(self, account_id: str, now: datetime, **values: Any) -> None:
+        """Set columns of an account and its updated_at."""
+        self._connection.execute(update(accounts).where(accounts.c.id == account_id).values(updated_at=now, **values))
+
+    def remember_establishment(self, account_id: str, establishment_id: str) -> None:
+        """The establishment last used, to be proposed next time."""
+        self._connection.execute(_REMEMBER, {"account": account_id, "establishment": establishment_id})
+
+    def password(self, account_id: str) -> Password | None:
+        """The local password's hash, or None when the account has none."""
+        row = self._connection.execute(_PASSWORD, {"id": account_id}).first()
+        return _password(row) if row else None
+
+    def set_password(self, account_id: str, encoded: str, *, must_change: bool, now: datetime) -> None:
+        """Replace the password; the one it replaces joins the three remembered."""
+        current = self.password(account_id)
+        if current is None:
+            row = {"account_id": account_id, "hash": encoded, "previous": [], "must_change": must_change, "changed_at": now}
+            self._connection.execute(insert(passwords).values(row))
+            return
+        previous = [current.hash, *current.previous][:3]
+        query = update(passwords).where(passwords.c.account_id == account_id)
+        self._connection.execute(query.values(hash=encoded, previous=previous, must_change=must_change, changed_at=now))
+
+    def rehash_password(self, account_id: str, old: str, new: str) -> None:
+        """Replace a hash by a stronger one of the same password, unless it changed meanwhile."""
+        query = update(passwords).where(passwords.c.account_id == account_id, passwords.c.hash == old)
+        self._connection.execute(query.values(hash=new))
+
+    def attachments(self, account_id: str) -> tuple[Attachment, ...]:
+        """Every attachment of an account, past ones too, oldest first."""
+        return tuple(_attachment(row) for row in self._connection.execute(_ATTACHMENTS, {"id": account_id}))
+
+    def attach(self, attachment: Attachment) -> None:
+        """Insert an attachment."""
+        self._connection.execute(insert(attachments).values({name: getattr(attachment, name) for name in Attachment.__slots__}))
+
+    def change_attachment(self, attachment_id: str, **values: Any) -> None:
+        """Set columns of an attachment."""
+        self._connection.execute(update(attachments).where(attachments.c.id == attachment_id).values(**values))
+
+    def detach(self, attachment_id: str, now: datetime) -> bool:
+        """End an attachment; False when it had ended."""
+        query = update(attachments).where(attachments.c.id == attachment_id, attachments.c.ended_at.is_(None)).values(ended_at=now)
+        return self._connection.execute(query).rowcount == 1

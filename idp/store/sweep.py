@@ -1,0 +1,55 @@
+"""What has ended for long enough is deleted here, in small transactions that do not hold up a sign-in; audit lines never are.
+
+A used code or refresh token is kept as long as its Grant, so that a second use is still recognised. Children go before parents. Called by
+`vestibule work` only; calls nothing.
+"""
+
+from datetime import datetime
+
+from sqlalchemy import Connection, Delete, delete, or_, select, update
+
+from idp.store.tables import codes, grants, outbox, refresh_tokens, sessions, spent_identifiers
+
+
+class Sweep:
+    """Deletes by batches of at most `batch` rows; each method returns how many rows it touched, 0 when there is nothing left to do."""
+
+    def __init__(self, connection: Connection, *, batch: int = 500) -> None:
+        self._connection = connection
+        self._batch = batch
+
+    def clear_sealed_answers(self, used_before: datetime) -> int:
+        """Forget the refresh answers kept for a retry whose window has passed: sealed tokens are not kept for nothing."""
+        old = select(refresh_tokens.c.digest).where(refresh_tokens.c.sealed_answer.is_not(None), refresh_tokens.c.used_at < used_before)
+        query = update(refresh_tokens).where(refresh_tokens.c.digest.in_(old.limit(self._batch))).values(sealed_answer=None)
+        return self._connection.execute(query).rowcount
+
+    def delete_spent_identifiers(self, now: datetime) -> int:
+        """Revoked tokens and client assertions that would be refused by their own age."""
+        old = spent_identifiers.c.expires_at <= now
+        picked = select(spent_identifiers.c.value).where(old).limit(self._batch)
+        return self._delete(delete(spent_identifiers).where(old, spent_identifiers.c.value.in_(picked)))
+
+    def delete_grants(self, before: datetime) -> int:
+        """Grants that ended or expired before an instant, with their codes and refresh tokens; how many Grants."""
+        over = or_(grants.c.ended_at < before, grants.c.expires_at < before)
+        picked = [row.id for row in self._connection.execute(select(grants.c.id).where(over).limit(self._batch))]
+        if not picked:
+            return 0
+        self._delete(delete(codes).where(codes.c.grant_id.in_(picked)))
+        self._delete(delete(refresh_tokens).where(refresh_tokens.c.grant_id.in_(picked)))
+        return self._delete(delete(grants).where(grants.c.id.in_(picked)))
+
+    def delete_sessions(self, before: datetime) -> int:
+        """Sessions that ended before an instant and have no Grant left."""
+        used = select(grants.c.session_id)
+        picked = select(sessions.c.id).where(sessions.c.ended_at < before, sessions.c.id.not_in(used)).limit(self._batch)
+        return self._delete(delete(sessions).where(sessions.c.id.in_(picked)))
+
+    def delete_notices(self, before: datetime) -> int:
+        """Notices delivered or abandoned before an instant."""
+        over = or_(outbox.c.delivered_at < before, outbox.c.abandoned_at < before)
+        return self._delete(delete(outbox).where(outbox.c.id.in_(select(outbox.c.id).where(over).limit(self._batch))))
+
+    def _delete(self, query: Delete) -> int:
+        return self._connection.execute(query).rowcount

@@ -1,0 +1,298 @@
+"""The tables, for SQLite and PostgreSQL alike; migrations/ is what creates them.
+
+Instants are whole microseconds since 1970 (BIGINT) and come out as aware UTC datetimes. Tokens, codes and cookies are kept as SHA-256 digests,
+things we must read again as seals. Rows end (`ended_at`, `used_at`); a sweep deletes later.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+)
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware datetime kept as microseconds since 1970 UTC."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        return None if value is None else (value - EPOCH) // MICROSECOND
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        return None if value is None else EPOCH + timedelta(microseconds=value)
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+Id = String(36)
+Digest = String(43)
+
+establishments = Table(
+    "establishments",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("slug", String(63), nullable=False, unique=True),
+    Column("name", String(120), nullable=False),
+    Column("finess", String(9)),
+    Column("siret", String(14)),
+    Column("time_zone", String(64), nullable=False),
+    Column("contact_name", String(120), nullable=False, default=""),
+    Column("contact_phone", String(40), nullable=False, default=""),
+    Column("contact_email", String(254), nullable=False, default=""),
+    Column("logo", LargeBinary),
+    Column("logo_type", String(20)),
+    Column("source", String(20), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("ended_at", Instant),
+)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("status", String(10), nullable=False),  # active, suspended, ended
+    Column("username", String(120)),
+    Column("given_name", String(80), nullable=False, default=""),
+    Column("family_name", String(80), nullable=False, default=""),
+    Column("email", String(254)),
+    Column("email_verified", Boolean, nullable=False, default=False),
+    Column("phone_number", String(20)),
+    Column("phone_number_verified", Boolean, nullable=False, default=False),
+    Column("address", JSON),
+    Column("locale", String(10)),
+    Column("is_demo", Boolean, nullable=False, default=False),
+    Column("last_establishment_id", Id),
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    Column("ended_at", Instant),
+)
+
+# What a person may type to say who they are. Staff numbers are unique in their establishment (scope), the rest everywhere (scope "").
+identifiers = Table(
+    "identifiers",
+    metadata,
+    Column("value", String(254), primary_key=True),
+    Column("scope", Id, primary_key=True, default=""),
+    Column("kind", String(12), nullable=False),  # username, email, number
+    Column("account_id", Id, ForeignKey("accounts.id"), nullable=False, index=True),
+)
+
+passwords = Table(
+    "passwords",
+    metadata,
+    Column("account_id", Id, ForeignKey("accounts.id"), primary_key=True),
+    Column("hash", String(200), nullable=False),
+    Column("previous", JSON, nullable=False, default=list),
+    Column("must_change", Boolean, nullable=False, default=False),
+    Column("changed_at", Instant, nullable=False),
+)
+
+attachments = Table(
+    "attachments",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("account_id", Id, ForeignKey("accounts.id"), nullable=False, index=True),
+    Column("establishment_id", Id, ForeignKey("establishments.id"), nullable=False, index=True),
+    Column("profile", String(60), nullable=False),
+    Column("sector", String(120)),
+    Column("first_day", Date),
+    Column("last_day", Date),
+    Column("valid_from", Instant),
+    Column("valid_until", Instant),
+    Column("created_at", Instant, nullable=False),
+    Column("ended_at", Instant),
+)
+
+clients = Table(
+    "clients",
+    metadata,
+    Column("client_id", String(100), primary_key=True),
+    Column("revision", Integer, nullable=False),
+    Column("registration", JSON, nullable=False),
+    Column("secret_digest", Digest),
+    Column("source", String(20), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("ended_at", Instant),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", Id, primary_key=True),  # also the `sid` of tokens
+    Column("cookie_digest", Digest, nullable=False, unique=True),
+    Column("account_id", Id, ForeignKey("accounts.id"), nullable=False, index=True),
+    Column("establishment_id", Id, nullable=False),
+    Column("auth_time", Instant, nullable=False),
+    Column("amr", String(120), nullable=False),
+    Column("acr", String(60), nullable=False),
+    Column("connector", String(60), nullable=False),
+    Column("zone", String(80), nullable=False),
+    Column("device_id", Id),
+    Column("address", String(64), nullable=False),
+    Column("user_agent", String(300), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("last_active_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("ended_at", Instant),
+    Column("ended_cause", String(60)),
+    Index("ix_sessions_open", "ended_at", "last_active_at"),
+)
+
+grants = Table(
+    "grants",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("session_id", Id, ForeignKey("sessions.id"), nullable=False, index=True),
+    Column("account_id", Id, ForeignKey("accounts.id"), nullable=False, index=True),
+    Column("client_id", String(100), nullable=False, index=True),
+    Column("establishment_id", Id, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("resources", JSON, nullable=False),
+    Column("claims", JSON),
+    Column("claims_locales", String(60)),
+    Column("auth_time", Instant, nullable=False),
+    Column("amr", String(120), nullable=False),
+    Column("acr", String(60), nullable=False),
+    Column("zone", String(80), nullable=False),
+    Column("is_offline", Boolean, nullable=False),
+    Column("has_tokens", Boolean, nullable=False, default=False),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("ended_at", Instant),
+    Column("ended_cause", String(60)),
+    Index("ix_grants_expiry", "expires_at"),
+)
+
+codes = Table(
+    "codes",
+    metadata,
+    Column("digest", Digest, primary_key=True),
+    Column("grant_id", Id, ForeignKey("grants.id"), nullable=False, index=True),
+    Column("client_id", String(100), nullable=False),
+    Column("redirect_uri", Text, nullable=False),
+    Column("code_challenge", String(43)),
+    Column("nonce", Text),
+    Column("expires_at", Instant, nullable=False, index=True),
+    Column("used_at", Instant),
+)
+
+refresh_tokens = Table(
+    "refresh_tokens",
+    metadata,
+    Column("digest", Digest, primary_key=True),
+    Column("grant_id", Id, ForeignKey("grants.id"), nullable=False, index=True),
+    Column("issued_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False, index=True),
+    Column("used_at", Instant),
+    Column("successor_digest", Digest),
+    Column("sealed_answer", LargeBinary),
+)
+
+# Identifiers seen once and refused ever after: revoked access tokens, client assertions.
+spent_identifiers = Table(
+    "spent_identifiers",
+    metadata,
+    Column("kind", String(20), primary_key=True),
+    Column("value", String(86), primary_key=True),
+    Column("expires_at", Instant, nullable=False, index=True),
+)
+
+consents = Table(
+    "consents",
+    metadata,
+    Column("account_id", Id, ForeignKey("accounts.id"), primary_key=True),
+    Column("client_id", String(100), primary_key=True),
+    Column("scope", Text, nullable=False),
+    Column("given_at", Instant, nullable=False),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("kind", String(30), nullable=False),
+    Column("client_id", String(100), nullable=False),
+    Column("account_id", Id, nullable=False),
+    Column("session_id", Id),
+    Column("cause", String(60), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("next_attempt_at", Instant),
+    Column("delivered_at", Instant),
+    Column("abandoned_at", Instant),
+    Column("receipt", String(300)),
+    Index("ix_outbox_due", "next_attempt_at"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("at", Instant, nullable=False, index=True),
+    Column("type", String(40), nullable=False),
+    Column("reason", String(60)),
+    Column("actor", String(140), nullable=False),
+    Column("account_id", Id, index=True),
+    Column("identifier_hash", Digest),
+    Column("client_id", String(100)),
+    Column("establishment_id", Id),
+    Column("session_id", Id),
+    Column("grant_id", Id),
+    Column("connector", String(60)),
+    Column("zone", String(80), nullable=False),
+    Column("address", String(64), nullable=False),
+    Column("network_chain", Text, nullable=False),
+    Column("user_agent", String(300), nullable=False),
+    Column("amr", String(120), nullable=False),
+    Column("acr", String(60)),
+    Column("request_id", String(10), nullable=False, index=True),
+    Column("details", Text, nullable=False),
+)
+
+signing_keys = Table(
+    "signing_keys",
+    metadata,
+    Column("kid", String(43), primary_key=True),
+    Column("alg", String(10), nullable=False),
+    Column("state", String(10), nullable=False),  # next, current, retired
+    Column("public_jwk", JSON, nullable=False),
+    Column("sealed_private", LargeBinary, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("activated_at", Instant),
+    Column("retired_at", Instant),
+)
+
+# One row a thing that changes rarely and is cached by every process; the number moves when it changes.
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("number", Integer, nullable=False),
+    Column("digest", Digest),
+)

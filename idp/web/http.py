@@ -1,0 +1,194 @@
+"""What every page shares: rendering, the two cookies, who is there, where the request came from, and the way back to a client.
+
+Owns nothing of a sign-in: handlers ask the rooms and hand the outcome here. The only module besides pages.py that touches Flask's session. A browser
+is known by a random secret in the signed cookie; a signed-in person by an opaque token in the other.
+"""
+
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlencode, urlsplit
+from zoneinfo import ZoneInfo
+
+import structlog
+from flask import Response, g, make_response, render_template, request, session
+
+from idp.audit import Origin
+from idp.errors import StoreUnavailable
+from idp.oauth.message import AuthorizationResponse
+from idp.signin.interaction import Interaction
+from idp.signin.presence import Presence
+from idp.store.base import Establishment
+from idp.web.language import Languages
+from idp.web.rooms import Rooms
+
+HERE = Path(__file__).parent
+
+log = structlog.get_logger(__name__)
+
+
+class Pages:
+    """Bound to the rooms; one per process. Its methods work within a request."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        self.rooms = rooms
+        self.languages = Languages(HERE / "translations", rooms.config.pages.default_language)
+        prefix = "__Host-" if rooms.config.uses_https else ""
+        self.session_cookie = f"{prefix}vestibule-session"
+        self.browser_cookie = f"{prefix}vestibule-browser"
+        self.static_version = _version(HERE / "static")
+
+    # Who is there
+
+    def origin(self) -> Origin:
+        """Where this request came from; the same value all along the request."""
+        return self.rooms.origins.read(request.environ)
+
+    def browser_secret(self) -> str:
+        """The secret that ties Interactions to this browser, made on demand."""
+        if "browser" not in session:
+            session.permanent = True
+            session["browser"] = self.rooms.clock.new_token()
+        return str(session["browser"])
+
+    def known_browser(self) -> str | None:
+        """The browser's secret, or None when it did not bring one: a first visit, or cookies are blocked."""
+        return session.get("browser")
+
+    def read_session(self) -> Presence:
+        """The live Session of this browser, or why there is none; read once a request. StoreUnavailable when it cannot be known."""
+        if "presence" not in g:
+            g.presence = self.rooms.signin.presences.read(request.cookies.get(self.session_cookie), self.origin())
+        return cast(Presence, g.presence)
+
+    def set_session_cookie(self, response: Response, token: str) -> None:
+        """Sign this browser in. Without Max-Age: the cookie goes with the browser, the Session's limits are ours."""
+        response.set_cookie(self.session_cookie, token, path="/", secure=self.rooms.config.uses_https, httponly=True, samesite="Lax")
+
+    def clear_session_cookie(self, response: Response) -> None:
+        """Take the Session's cookie back."""
+        response.delete_cookie(self.session_cookie, path="/", secure=self.rooms.config.uses_https, httponly=True, samesite="Lax")
+
+    def is_navigation(self) -> bool:
+        """Whether the browser says that a person's tab is being led here (Fetch Metadata): neither a frame, nor a script, nor a program."""
+        return request.headers.get("Sec-Fetch-Dest") == "document"
+
+    def is_looping(self, client_id: str) -> bool:
+        """Count this authorization; True when the application sends this browser back again and again. Costs nothing to programs."""
+        browser = self.known_browser()
+        return browser is not None and self.is_navigation() and self.rooms.signin.is_looping(browser, client_id)
+
+    def last_used_slug(self) -> str | None:
+        """The establishment last used in this browser."""
+        return session.get("place")
+
+    def last_used_establishment(self) -> Establishment | None:
+        """The same with its contact, for pages that must be shown even when the store does not answer."""
+        slug = self.last_used_slug()
+        try:
+            return self.rooms.signin.establishment(slug) if slug else None
+        except StoreUnavailable as error:
+            log.warning("contact_unknown", request_id=self.origin().request_id, detail=error.detail)
+            return None
+
+    def remember_establishment(self, establishment: Establishment | None) -> None:
+        """Show this establishment first next time (R4)."""
+        if establishment is not None:
+            session["place"] = establishment.slug
+
+    # Pages
+
+    def speak(self, interaction: Interaction | None = None) -> str:
+        """Settle the language of this request: `lang` in the query is a choice and is kept."""
+        asked = request.args.get("lang", "")
+        if self.languages.speaks(asked):
+            session.permanent = True
+            session["lang"] = [asked, self.rooms.clock.now().timestamp()]
+        kept = session.get("lang")
+        g.language = self.languages.choose(
+            chosen=(str(kept[0]), datetime.fromtimestamp(float(kept[1]), UTC)) if kept else None,
+            since=interaction.created_at if interaction else None,
+            ui_locales=interaction.request.ui_locales if interaction and interaction.request else (),
+            accepted=request.accept_languages,
+        )
+        return str(g.language)
+
+    def zone(self, establishment: Establishment | None) -> ZoneInfo:
+        """The time zone that times on a page are told in."""
+        return ZoneInfo(establishment.time_zone if establishment else self.rooms.config.pages.time_zone)
+
+    def render(
+        self,
+        template: str,
+        *,
+        status: int = 200,
+        establishment: Establishment | None = None,
+        interaction: Interaction | None = None,
+        form_action: str | None = None,
+        **context: Any,
+    ) -> Response:
+        """A page. `interaction` settles language and form-action; `form_action` names a validated redirect URI otherwise."""
+        if interaction is not None and interaction.request is not None:
+            form_action = interaction.request.redirect_uri
+        g.form_action = form_action
+        code = self.origin().request_id
+        page = render_template(
+            template,
+            lang=self.speak(interaction),
+            establishment=establishment,
+            contact=_contact(establishment),
+            support_code=f"{code[:5]}-{code[5:]}",
+            **context,
+        )
+        return make_response(page, status)
+
+    def error_page(
+        self,
+        code: str,
+        status: int,
+        *,
+        retry_url: str | None = None,
+        client_name: str | None = None,
+        establishment: Establishment | None = None,
+    ) -> Response:
+        """A page that says plainly what happened and what to do; `code` is one of error.html's. Names a contact when one is known."""
+        place = establishment or self.last_used_establishment()
+        return self.render("error.html", status=status, establishment=place, code=code, retry_url=retry_url, client_name=client_name)
+
+    def see_other(self, location: str) -> Response:
+        """303 to a path of ours or to a validated URI."""
+        response = make_response("", 303)
+        response.headers["Location"] = location
+        return response
+
+    # Back to a client
+
+    def send(self, answer: AuthorizationResponse, *, session_token: str | None = None) -> Response:
+        """The response to an authorization request: a redirect, or a page whose form posts itself (Form Post Response Mode)."""
+        if answer.mode == "form_post":
+            response = self.render(
+                "form_post.html", form_action=answer.redirect_uri, redirect_uri=answer.redirect_uri, parameters=answer.parameters
+            )
+            # The client may look at the Origin of the post, which a stricter policy would turn into "null".
+            response.headers["Referrer-Policy"] = "strict-origin"
+        else:
+            separator = "&" if urlsplit(answer.redirect_uri).query else "?"
+            response = self.see_other(f"{answer.redirect_uri}{separator}{urlencode(answer.parameters)}")
+        if session_token is not None:
+            self.set_session_cookie(response, session_token)
+        return response
+
+
+def _contact(establishment: Establishment | None) -> dict[str, str] | None:
+    if establishment is None:
+        return None
+    return {"name": establishment.contact_name, "phone": establishment.contact_phone, "email": establishment.contact_email}
+
+
+def _version(folder: Path) -> str:
+    """Changes when a static file of ours does, so that browsers may keep them long."""
+    content = sha256()
+    for path in sorted(folder.glob("*.*")):
+        content.update(path.read_bytes())
+    return content.hexdigest()[:12]

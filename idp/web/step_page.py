@@ -1,0 +1,148 @@
+"""What each Step looks like: its template, its texts' values, its status.
+
+One function a kind, in a table. Decides nothing and writes nothing; called by signin.py only.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from flask import Response
+
+from idp.audit import Reason
+from idp.signin.dispatch import Step, StepKind
+from idp.signin.interaction import Interaction
+from idp.signin.signin import Surroundings
+from idp.web.description import describe_session
+from idp.web.http import Pages
+
+UTC = ZoneInfo("UTC")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Telling:
+    """What a page says beyond its Step: what went wrong with the form just sent. `wait_minutes` 0 means that waiting does not help."""
+
+    status: int = 200
+    error: str | None = None
+    typed: str | None = None
+    tries_left: int | None = None
+    wait_minutes: int | None = None
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StepView:
+    """A Step about to be shown. `notice` says why the person is asked at all (signin.html); `language` and `zone` are settled when it is shown."""
+
+    interaction: Interaction
+    step: Step
+    around: Surroundings
+    told: Telling
+    notice: str | None
+    language: str = "fr"
+    zone: ZoneInfo = UTC
+
+    @property
+    def path(self) -> str:
+        """The page's own path."""
+        return f"/signin/{self.interaction.id}"
+
+    @property
+    def has_client(self) -> bool:
+        """Whether an application asked."""
+        return self.interaction.request is not None
+
+    @property
+    def account_name(self) -> str:
+        """The person, as far as known."""
+        return self.step.account.name if self.step.account else ""
+
+
+def show_step(pages: Pages, view: StepView) -> Response:
+    """The page of a Step that asks something or denies."""
+    template, status, context = LOOKS[view.step.kind](
+        replace(view, language=pages.speak(view.interaction), zone=pages.zone(view.around.establishment))
+    )
+    return pages.render(
+        template,
+        status=status,
+        establishment=view.around.establishment,
+        interaction=view.interaction,
+        client_name=view.around.client_name,
+        **context,
+    )
+
+
+Look = tuple[str, int, dict[str, Any]]
+
+
+def _login(view: StepView) -> Look:
+    told = view.told
+    context = {
+        "action": f"{view.path}/login",
+        "cancel_action": f"{view.path}/cancel" if view.has_client else None,
+        "identifier": told.typed if told.typed is not None else _hinted_identifier(view),
+        "error": told.error,
+        "tries_left": told.tries_left,
+        "wait_minutes": told.wait_minutes,
+        "notice": view.notice,
+    }
+    return "signin.html", told.status, context
+
+
+def _select_account(view: StepView) -> Look:
+    actions = {"continue_action": f"{view.path}/go-on", "other_action": f"{view.path}/other"}
+    return "select_account.html", view.told.status, {"account_name": view.account_name, **actions}
+
+
+def _choose_establishment(view: StepView) -> Look:
+    step = view.step
+    choices = [{"slug": place.slug, "name": place.name, "is_suggested": place.id == step.suggested_id} for place in step.choices]
+    return "choose_establishment.html", view.told.status, {"choices": choices, **_actions(view, "establishment")}
+
+
+def _change_password(view: StepView) -> Look:
+    username = view.step.account.username if view.step.account else None
+    context = {"problems": list(view.told.problems), "username": username or view.account_name, "is_forced": True, "asks_current": False}
+    return "change_password.html", view.told.status, {**context, **_actions(view, "password")}
+
+
+def _close_session(view: StepView) -> Look:
+    sessions = [describe_session(session, view.language, view.zone) for session in view.step.sessions]
+    return "close_session.html", view.told.status, {"sessions": sessions, **_actions(view, "close-session")}
+
+
+def _consent(view: StepView) -> Look:
+    return "consent.html", view.told.status, {"scopes": view.step.scopes, **_actions(view, "consent")}
+
+
+def _deny(view: StepView) -> Look:
+    reason = str(view.step.reason or Reason.NOTHING_SAID)
+    if view.step.error is None:  # the client itself is in doubt: there is no way back to it
+        return "error.html", 403, {"code": reason, "retry_url": None}
+    return "denied.html", 403, {"reason": reason, "back_action": f"{view.path}/back" if view.has_client else None}
+
+
+def _actions(view: StepView, act: str) -> dict[str, str]:
+    return {"action": f"{view.path}/{act}", "cancel_action": f"{view.path}/cancel"}
+
+
+def _hinted_identifier(view: StepView) -> str:
+    """What the field holds beforehand: what the client says, else who was here (prompt=login, max_age)."""
+    request, account = view.interaction.request, view.step.account
+    if request is not None and request.login_hint:
+        return request.login_hint[:254]
+    return (account.username or account.email or "") if account else ""
+
+
+LOOKS: dict[StepKind, Callable[[StepView], Look]] = {
+    StepKind.LOGIN: _login,
+    StepKind.SELECT_ACCOUNT: _select_account,
+    StepKind.CHOOSE_ESTABLISHMENT: _choose_establishment,
+    StepKind.CHANGE_PASSWORD: _change_password,
+    StepKind.CLOSE_SESSION: _close_session,
+    StepKind.CONSENT: _consent,
+    StepKind.DENY: _deny,
+}

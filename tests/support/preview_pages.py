@@ -1,0 +1,393 @@
+"""Every page of the sign-in, with realistic and extreme contexts, rendered without the rest of the program.
+
+Owns PAGES and a way to look at them: `python -m tests.support.preview_pages 8099` serves each one on loopback under /<language>/<name>, with
+a CSP at least as strict as the real one. The accessibility and translation tests walk the same list.
+"""
+
+import io
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from babel.messages.catalog import Catalog
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.support import NullTranslations, Translations
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+WEB = Path(__file__).resolve().parents[2] / "idp" / "web"
+LANGUAGES = ("fr", "en")
+CSP = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self' https://soins.example; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+LOGO = (
+    b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 90 60"><circle cx="30" cy="30" r="22" fill="#3a7d44"/>'
+    b'<circle cx="55" cy="32" r="18" fill="#8bbf56"/></svg>'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page to look at: a name for URLs and files, its template and what it is given."""
+
+    name: str
+    template: str
+    context: Mapping[str, Any] = field(default_factory=dict)
+
+
+TILLEULS = {"name": "EHPAD Les Tilleuls", "slug": "les-tilleuls", "logo_type": "image/svg+xml"}
+LONG = {
+    "name": "Établissement d'hébergement pour personnes âgées dépendantes Notre-Dame-de-la-Bonne-Espérance-et-du-Perpétuel-Secours de "
+    "Saint-Rémy-en-Bouzemont-Saint-Genest-et-Isson",
+    "slug": "notre-dame",
+    "logo_type": "image/svg+xml",
+}
+MARC = {"name": "Marc Delattre, référent informatique", "phone": "03 26 00 00 01", "email": "informatique@tilleuls.example"}
+LONG_CONTACT = {
+    "name": "Service informatique mutualisé du groupement de coopération sociale et médico-sociale de la vallée",
+    "phone": "+33 (0)3 26 00 00 01 poste 4521",
+    "email": "assistance.informatique.etablissements@groupement-cooperation-medico-sociale.example",
+}
+SHARED: Mapping[str, Any] = {
+    "product_name": "Vestibule",
+    "establishment": TILLEULS,
+    "contact": MARC,
+    "maintenance": None,
+    "support": None,
+    "support_code": "7QK2M4XV9T",
+}
+UNKNOWN_PLACE = {"establishment": None, "contact": None}
+EXTREME = {
+    "establishment": LONG,
+    "contact": LONG_CONTACT,
+    "product_name": "Portail d'identité du groupement de la vallée",
+    "support": "Astreinte du groupement, la nuit et le week-end : 0 800 000 000 (appel gratuit).",
+    "maintenance": "Mardi 24 novembre de 3 h 00 à 3 h 20, la connexion peut demander deux essais. Les dossiers restent lisibles.",
+}
+SIGNIN: Mapping[str, Any] = {
+    "action": "/signin/abc",
+    "identifier": "",
+    "error": None,
+    "wait_minutes": None,
+    "tries_left": None,
+    "notice": None,
+    "client_name": "NetSoins",
+    "cancel_action": "/signin/abc/cancel",
+}
+PASSWORD: Mapping[str, Any] = {
+    "action": "/account/password",
+    "problems": [],
+    "username": "sophie.martin",
+    "is_forced": False,
+    "cancel_action": "/account",
+    "asks_current": True,
+}
+PROBLEMS = [
+    "too_short",
+    "not_enough_classes",
+    "blocked",
+    "too_predictable",
+    "contains_personal_word",
+    "too_long",
+    "repeated",
+    "sequence",
+    "reused",
+    "mismatch",
+    "wrong_current",
+    "unchanged",
+    "changed_meanwhile",
+    "throttled",
+    "no_password",
+]
+DENIALS = [
+    "no_attachment",
+    "attachment_not_started",
+    "attachment_ended",
+    "client_not_open_to_establishment",
+    "client_not_open_to_profile",
+    "account_not_active",
+    "other",
+]
+ERRORS = {
+    "unknown_client": 400,
+    "redirect_uri_mismatch": 400,
+    "invalid_request": 400,
+    "interaction_expired": 400,
+    "interaction_of_another_browser": 403,
+    "loop": 400,
+    "bad_form_token": 400,
+    "not_found": 404,
+    "method_not_allowed": 405,
+    "too_large": 413,
+    "store_unavailable": 503,
+    "internal_error": 500,
+    "invalid_logout_hint": 400,
+    "post_logout_uri_mismatch": 400,
+    "other": 400,
+}
+SESSIONS = [
+    {"id": "s1", "opened": "21/11/2026 21:02", "last_active": "22/11/2026 06:40", "browser": "Firefox, Windows", "address": "10.4.0.23"},
+    {
+        "id": "s2",
+        "opened": "22/11/2026 05:55",
+        "last_active": "22/11/2026 07:10",
+        "browser": "Safari, iPad",
+        "address": "2001:db8:85a3::8a2e:370:7334",
+    },
+    {"id": "s3", "opened": "22/11/2026 07:01", "last_active": "22/11/2026 07:18", "browser": None, "address": None},
+]
+PROFILES = [
+    "aide-soignant",
+    "infirmier",
+    "medecin-coordonnateur",
+    "psychologue",
+    "administratif",
+    "intervenant-externe",
+    "accueil",
+    "cadre",
+    "directeur",
+    "ergothérapeute",
+]
+ACCOUNT: Mapping[str, Any] = {
+    "account": {"name": "Sophie Martin", "email": "sophie.martin@tilleuls.example", "phone_number": "06 00 00 00 12"},
+    "attachments": [
+        {
+            "establishment_name": "EHPAD Les Tilleuls",
+            "profile": "infirmier",
+            "sector": "Unité Alzheimer",
+            "last_day": None,
+            "is_valid": True,
+        },
+        {"establishment_name": "EHPAD Les Glycines", "profile": "infirmier", "sector": None, "last_day": "31/12/2026", "is_valid": True},
+    ],
+    "active_establishment": "EHPAD Les Tilleuls",
+    "choices": [{"slug": "les-tilleuls", "name": "EHPAD Les Tilleuls"}, {"slug": "les-glycines", "name": "EHPAD Les Glycines"}],
+    "sessions": [{**SESSIONS[1], "is_this": True}, {**SESSIONS[0], "is_this": False}],
+    "has_password": True,
+    "notice": None,
+    "seconds_left": 1800,
+}
+ACCOUNT_EXTREME: Mapping[str, Any] = {
+    **ACCOUNT,
+    "account": {
+        "name": "Marie-Antoinette-Guillemette de Castelbajac-Montesquiou-Fezensac",
+        "email": LONG_CONTACT["email"],
+        "phone_number": None,
+    },
+    "attachments": [
+        {"establishment_name": LONG["name"], "profile": profile, "sector": "Rez-de-jardin", "last_day": "31/10/2026", "is_valid": False}
+        for profile in PROFILES
+    ],
+    "active_establishment": LONG["name"],
+    "choices": [{"slug": "notre-dame", "name": LONG["name"]}, *ACCOUNT["choices"]],
+    "sessions": [{**session, "is_this": session["id"] == "s1"} for session in SESSIONS],
+    "has_password": False,
+    "notice": "others_ended",
+    "seconds_left": 45,
+}
+CHOICES = [
+    {"slug": "les-glycines", "name": "EHPAD Les Glycines", "is_suggested": False},
+    {"slug": "les-tilleuls", "name": "EHPAD Les Tilleuls", "is_suggested": True},
+    {"slug": "notre-dame", "name": LONG["name"], "is_suggested": False},
+]
+TOKEN = "eyJhbGciOiJSUzI1NiJ9." + "A" * 900
+
+PAGES: tuple[Page, ...] = (
+    Page("signin", "signin.html", SIGNIN),
+    Page("signin-nowhere", "signin.html", {**SIGNIN, **UNKNOWN_PLACE, "client_name": None, "cancel_action": None}),
+    Page("signin-wrong", "signin.html", {**SIGNIN, "error": "wrong_credentials", "identifier": "sophie.martin"}),
+    Page("signin-one-try", "signin.html", {**SIGNIN, "error": "wrong_credentials", "identifier": "sophie.martin", "tries_left": 1}),
+    Page(
+        "signin-extreme",
+        "signin.html",
+        {
+            **SIGNIN,
+            **EXTREME,
+            "error": "wrong_credentials",
+            "identifier": "x" * 200,
+            "tries_left": 3,
+            "client_name": "Dossier de soins informatisé de l'établissement, version de la direction des soins infirmiers",
+        },
+    ),
+    Page("signin-throttled", "signin.html", {**SIGNIN, "error": "throttled", "identifier": "sophie.martin", "wait_minutes": 8}),
+    Page("signin-throttled-one", "signin.html", {**SIGNIN, "error": "throttled", "identifier": "sophie.martin", "wait_minutes": 1}),
+    Page("signin-form-expired", "signin.html", {**SIGNIN, "error": "form_expired", "identifier": "sophie.martin"}),
+    *(
+        Page(f"signin-{notice}", "signin.html", {**SIGNIN, "notice": notice, "maintenance": EXTREME["maintenance"]})
+        for notice in ("idle", "absolute_limit", "signed_out", "ended", "restarted")
+    ),
+    Page(
+        "select-account",
+        "select_account.html",
+        {"account_name": "Sophie Martin", "continue_action": "/signin/abc/continue", "other_action": "/signin/abc/other"},
+    ),
+    Page(
+        "choose-establishment",
+        "choose_establishment.html",
+        {**UNKNOWN_PLACE, "choices": CHOICES, "action": "/signin/abc/establishment", "cancel_action": "/signin/abc/cancel"},
+    ),
+    Page("change-password", "change_password.html", PASSWORD),
+    Page("change-password-forced", "change_password.html", {**PASSWORD, "is_forced": True, "asks_current": False, "cancel_action": None}),
+    Page("change-password-wrong", "change_password.html", {**PASSWORD, "problems": ["wrong_current"]}),
+    Page(
+        "change-password-extreme",
+        "change_password.html",
+        {**PASSWORD, **EXTREME, "problems": [*PROBLEMS, "never_heard_of"], "username": "y" * 90},
+    ),
+    Page(
+        "close-session",
+        "close_session.html",
+        {"sessions": SESSIONS, "action": "/signin/abc/close", "cancel_action": "/signin/abc/cancel"},
+    ),
+    Page(
+        "consent",
+        "consent.html",
+        {
+            "client_name": "NetSoins",
+            "scopes": ["openid", "profile", "email", "phone", "address", "establishment", "offline_access", "planning"],
+            "action": "/signin/abc/consent",
+            "cancel_action": "/signin/abc/cancel",
+        },
+    ),
+    *(
+        Page(f"denied-{reason}", "denied.html", {"reason": reason, "client_name": "NetSoins", "back_action": "/signin/abc/cancel"})
+        for reason in DENIALS
+    ),
+    Page(
+        "denied-extreme",
+        "denied.html",
+        {**EXTREME, "reason": "client_not_open_to_profile", "client_name": None, "back_action": None},
+    ),
+    *(
+        Page(f"error-{code}", "error.html", {**UNKNOWN_PLACE, "code": code, "status": status, "retry_url": None, "client_name": None})
+        for code, status in ERRORS.items()
+    ),
+    Page("error-extreme", "error.html", {**EXTREME, "code": "loop", "status": 400, "retry_url": "/account", "client_name": "NetSoins"}),
+    Page(
+        "form-post",
+        "form_post.html",
+        {
+            "redirect_uri": "https://soins.example/callback",
+            "parameters": [("code", "c" * 43), ("state", '"><b>'), ("iss", "https://id.example")],
+        },
+    ),
+    Page(
+        "logout-confirm",
+        "logout_confirm.html",
+        {"action": "/logout", "client_name": "NetSoins", "hidden": [("id_token_hint", TOKEN), ("state", "a&b")]},
+    ),
+    Page("logout-confirm-nowhere", "logout_confirm.html", {**UNKNOWN_PLACE, "action": "/logout", "client_name": None, "hidden": []}),
+    Page("signed-out", "signed_out.html", {"continue_url": None, "client_name": None, "reason": None}),
+    Page("signed-out-back", "signed_out.html", {"continue_url": "https://soins.example/", "client_name": "NetSoins", "reason": None}),
+    Page(
+        "signed-out-idle", "signed_out.html", {**EXTREME, "continue_url": "https://soins.example/", "client_name": None, "reason": "idle"}
+    ),
+    Page("signed-out-absolute", "signed_out.html", {"continue_url": None, "client_name": None, "reason": "absolute_limit"}),
+    Page("account", "account.html", ACCOUNT),
+    Page("account-extreme", "account.html", {**ACCOUNT_EXTREME, **EXTREME}),
+    *(
+        Page(f"account-{notice}", "account.html", {**ACCOUNT, "notice": notice})
+        for notice in ("password_changed", "session_ended", "establishment_changed")
+    ),
+    Page(
+        "account-empty", "account.html", {**ACCOUNT, **UNKNOWN_PLACE, "attachments": [], "choices": [], "sessions": ACCOUNT["sessions"][:1]}
+    ),
+    Page("help", "help.html", {"hosts": ["id.tilleuls.example"]}),
+    Page(
+        "help-extreme",
+        "help.html",
+        {**EXTREME, "hosts": ["connexion.groupement.example", "les-tilleuls.groupement.example", "a" * 60 + ".example"]},
+    ),
+    Page("help-nowhere", "help.html", {**UNKNOWN_PLACE, "hosts": []}),
+)
+
+
+def read_catalogue(language: str) -> Catalog | None:
+    """The message catalogue of a language; None for English, whose sentences are in the templates."""
+    path = WEB / "translations" / language / "LC_MESSAGES" / "messages.po"
+    if not path.exists():
+        return None
+    with path.open("rb") as file:
+        return read_po(file, locale=language)
+
+
+def environment(language: str) -> Environment:
+    """Jinja as the program sets it up: escaping on, new-style gettext; and an undefined name is an error."""
+    made = Environment(
+        loader=FileSystemLoader(WEB / "templates"), autoescape=True, undefined=StrictUndefined, extensions=["jinja2.ext.i18n"]
+    )
+    catalogue = read_catalogue(language)
+    translations = NullTranslations()
+    if catalogue is not None:
+        compiled = io.BytesIO()
+        write_mo(compiled, catalogue)
+        compiled.seek(0)
+        translations = Translations(compiled)
+    made.install_gettext_translations(translations, newstyle=True)  # type: ignore[attr-defined]  # added by the extension
+    return made
+
+
+def render_page(page: Page, language: str, made: Environment | None = None) -> str:
+    """The HTML of one page; `made` spares building the environment again."""
+    template = (made or environment(language)).get_template(page.template)
+    return template.render({"lang": language, "csrf_token": lambda: "IjAxMjM0NTY3ODkwYWJjZGVmIg.aSFz.preview", **SHARED, **page.context})
+
+
+class PreviewHandler(BaseHTTPRequestHandler):
+    """Answers /<language>/<page name>, /static/ and /logo/; everything else is a list of the pages."""
+
+    def do_GET(self) -> None:
+        """One page, one file or the list."""
+        path = self.path.partition("?")[0]
+        if path.startswith("/static/"):
+            self._answer_file(path.removeprefix("/static/"))
+            return
+        if path.startswith("/logo/"):
+            self._answer(LOGO, "image/svg+xml")
+            return
+        language, _, name = path.strip("/").partition("/")
+        found = [page for page in PAGES if page.name == name]
+        if found and language in LANGUAGES:
+            self._answer(render_page(found[0], language).encode(), "text/html; charset=utf-8")
+            return
+        links = [f'<li><a href="/{language}/{page.name}">{language} {page.name}</a>' for page in PAGES for language in LANGUAGES]
+        self._answer("".join(links).encode(), "text/html; charset=utf-8")
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Silent: a test run is not a log."""
+
+    def _answer_file(self, name: str) -> None:
+        static = WEB / "static"
+        path = (static / name).resolve()
+        types = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+        if not path.is_relative_to(static) or path.suffix not in types or not path.is_file():
+            self.send_error(404)
+            return
+        self._answer(path.read_bytes(), types[path.suffix])
+
+    def _answer(self, body: bytes, content_type: str) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Security-Policy", CSP)
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def open_server(port: int = 0) -> ThreadingHTTPServer:
+    """A server on loopback, not yet started; port 0 takes any free one (see `server_address`)."""
+    return ThreadingHTTPServer(("127.0.0.1", port), PreviewHandler)
+
+
+if __name__ == "__main__":
+    server = open_server(int(sys.argv[1]) if len(sys.argv) > 1 else 8099)
+    sys.stdout.write(f"http://127.0.0.1:{server.server_address[1]}/  (Ctrl-C stops)\n")
+    try:
+        server.serve_forever(poll_interval=timedelta(milliseconds=200).total_seconds())
+    except KeyboardInterrupt:
+        server.server_close()
