@@ -5,6 +5,7 @@ Composition only: everything it calls can be read by itself. Exits 1 when a run 
 
 from __future__ import annotations
 
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -39,6 +40,8 @@ def main() -> int:
     """Run the bench; 0 when every run was valid."""
     settings = read()
     processes.pin_this_process()
+    # Ended from outside, it still stops the servers it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         result = measure(settings)
     except (PreparationError, processes.StartError, UnreachableError, FlowError) as error:

@@ -90,9 +90,12 @@ def measure(subject: Subject, people: Mapping[str, Sequence[str]], each: int, *,
 
 
 def describe(results: Sequence[Mapping[str, Any]]) -> str:
-    """The distributions as text: percentiles and a small histogram on common edges, one block for each kind."""
+    """The distributions as text, one block for each kind: percentiles, and a histogram on edges common to all.
+
+    The edges go from the 1st to the 95th percentile of everything; the last bin holds whatever took longer.
+    """
     everything = [value for result in results for value in result["milliseconds"]]
-    low, high = percentile(everything, 1), percentile(everything, 99)
+    low, high = percentile(everything, 1), percentile(everything, 95)
     edges = [low + (high - low) * step / 10 for step in range(11)] if high > low else [low, low + 1]
     blocks = []
     for result in results:

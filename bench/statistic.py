@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -25,14 +26,13 @@ def median(values: Sequence[float]) -> float:
 
 
 def histogram(values: Sequence[float], edges: Sequence[float], width: int = 40) -> list[str]:
-    """One text line for each bin [edge, next edge): `width` characters are the fullest bin. The last bin is closed."""
+    """One text line for each bin [edge, next edge): `width` characters are the fullest bin.
+
+    The first bin also counts what lies below the edges and the last what lies above, so that every value is counted.
+    """
     counts = [0] * (len(edges) - 1)
     for value in values:
-        for index in range(len(counts)):
-            is_last = index == len(counts) - 1
-            if edges[index] <= value and (value < edges[index + 1] or is_last):
-                counts[index] += 1
-                break
+        counts[min(max(bisect_right(edges, value) - 1, 0), len(counts) - 1)] += 1
     most = max(counts, default=0) or 1
     return [
         f"{edges[i]:8.2f} - {edges[i + 1]:8.2f}  {'#' * round(width * count / most):<{width}} {count}" for i, count in enumerate(counts)

@@ -5,7 +5,6 @@ What it does to the identity provider it does by the real `vestibule` commands. 
 
 import argparse
 import fcntl
-import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -108,7 +107,7 @@ def announcement(place: Place) -> str:
 
 
 def _shown(path: Path) -> str:
-    return os.path.relpath(path)
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 @contextmanager

@@ -14,7 +14,6 @@ from idp.audit import Event
 from idp.clock import Clock, SystemClock
 from idp.config import Config, load
 from idp.crypto import Keyring, PasswordHasher
-from idp.oauth.logout import Deliverer
 from idp.oauth.provider import Provider
 from idp.signin.password_change import load_block_list
 from idp.signin.signin import SignIn
@@ -25,6 +24,8 @@ from idp.telemetry import Metrics, ObservedPages, configure_logging
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
+
+    from idp.oauth.logout import Deliverer
 
 CONFIG_VARIABLE = "VESTIBULE_CONFIG"
 
@@ -92,8 +93,10 @@ def build(config: Config, clock: Clock | None = None) -> Application:
     return Application(config, stores.clock, stores.keyring, stores.database, ephemeral, hasher, metrics, provider, signin)
 
 
-def deliverer(application: Application) -> Deliverer:
+def deliverer(application: Application) -> "Deliverer":
     """The sender of the outbox, for the worker."""
+    from idp.oauth.logout import Deliverer  # brings an HTTP client, which servers do not need
+
     return Deliverer(application.config, application.database, application.provider.registry, application.provider.mint, application.clock)
 
 

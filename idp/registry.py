@@ -85,7 +85,7 @@ def put_establishment(
     if present is None:
         added = Establishment(id=clock.new_id(), slug=settings.slug, created_at=clock.now(), **values)  # type: ignore[arg-type]  # a mapping of fields
         tx.establishments.add(added, logo=logo)
-        changed = list(values)
+        changed = ["registered"]
         establishment_id = added.id
     else:
         changed = [name for name, value in values.items() if getattr(present, name) != value]

@@ -9,6 +9,7 @@ import pytest
 from tests.support.browser import Browser
 from tests.support.fixed_clock import FixedClock
 from tests.support.listener import Listener, listening
+from tests.support.operator import Operator, furnish_operator, settle_operator
 from tests.support.live import LiveServer, live_server
 from tests.support.relying_party import RelyingParty
 from tests.support.world import Furniture, World, furnish
@@ -81,3 +82,15 @@ def live(tmp_path_factory: pytest.TempPathFactory, session_listener: Listener) -
     """A real `vestibule serve` for a module of tests."""
     with live_server(tmp_path_factory.mktemp("live"), session_listener) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def operator_furniture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What every Operator's folder is copied from."""
+    return furnish_operator(tmp_path_factory.mktemp("operator"))
+
+
+@pytest.fixture
+def operator(tmp_path: Path, operator_furniture: Path) -> Operator:
+    """An operator at a terminal, with a migrated store and two establishments."""
+    return settle_operator(operator_furniture, tmp_path / "operator")

@@ -37,6 +37,9 @@ def check(path: Path) -> tuple[Config | None, tuple[Finding, ...]]:
     if raw is None:
         return None, tuple(source.findings)
     context = {"directory": path.parent.absolute()}
+    for section in ("database", "ephemeral"):
+        # Said or not, a section is validated, so that its default paths too are relative to the file.
+        raw.setdefault(section, {})
     config: Config | None = None
     wrong: list[tuple[int | str, ...]] = []
     try:

@@ -38,7 +38,7 @@ def format_duration(value: timedelta) -> str:
     return f"{value // timedelta(milliseconds=1)}ms"
 
 
-def read_secret(value: object, info: ValidationInfo | None = None) -> str:
+def read_secret(value: object, info: ValidationInfo | None) -> str:
     """The secret named by `file:<path>` or `env:<NAME>`; a secret written in the file itself is refused (ValueError)."""
     if not isinstance(value, str) or ":" not in value:
         raise ValueError("a secret is given as file:<path> or env:<NAME>, never in the configuration itself")
@@ -60,6 +60,10 @@ def read_secret(value: object, info: ValidationInfo | None = None) -> str:
             raise ValueError(f"the secret file {path} is empty")
         return found
     raise ValueError("a secret is given as file:<path> or env:<NAME>")
+
+
+def _secret(value: object, info: ValidationInfo) -> str:
+    return read_secret(value, info)
 
 
 def resolve(path: Path, info: ValidationInfo | None) -> Path:
@@ -121,12 +125,12 @@ def is_loopback_host(host: str) -> bool:
 
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(format_duration, return_type=str, when_used="json")]
-Secret = Annotated[str, BeforeValidator(read_secret)]
+Secret = Annotated[str, BeforeValidator(_secret)]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 ClientId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._~-]{1,100}$")]
 ProfileName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,59}$")]
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(read_network)]
 ListenAddress = Annotated[str, AfterValidator(check_listen)]
-StoreUrl = Annotated[str, AfterValidator(resolve_url)]
+StoreUrl = Annotated[str, AfterValidator(resolve_url), Field(validate_default=True)]
 LocalPath = Annotated[Path, AfterValidator(resolve)]
 TimeZoneName = Annotated[str, AfterValidator(check_time_zone)]

@@ -15,13 +15,14 @@ from idp.errors import Refused
 from idp.oauth.claims import SCOPES
 from idp.oauth.clients import ClientRegistry, OAuthClient
 from idp.oauth.message import AuthorizationResponse
-from idp.oauth.tokens import Mint
+from idp.oauth.tokens import LONGEST_TOKEN, Mint
 from idp.signin.interaction import AuthorizationRequest
 from idp.store.database import Transaction
 
 CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 PROMPTS = frozenset({"none", "login", "consent", "select_account"})
 LONGEST_PARAMETER = 4096
+MOST_NESTED = 8
 MAY_REPEAT = frozenset({"resource"})
 
 
@@ -93,7 +94,9 @@ def read_parameters(draft: Draft) -> None:
         if name in seen and name not in MAY_REPEAT:
             repeated.add(name)
         seen.setdefault(name, value)
-        if len(value) > LONGEST_PARAMETER or any(ord(character) < 32 or ord(character) == 127 for character in value):
+        # Our own ID token is never too long for us: it lists every attachment of the person.
+        longest = LONGEST_TOKEN if name == "id_token_hint" else LONGEST_PARAMETER
+        if len(value) > longest or any(ord(character) < 32 or ord(character) == 127 for character in value):
             draft.refuse("invalid_request", Reason.INVALID_REQUEST)
     draft.parameters = {name: value for name, value in seen.items() if value}
     draft.repeated = frozenset(repeated)
@@ -172,7 +175,9 @@ def check_pkce(draft: Draft) -> None:
     """S256 only, and always unless the client is registered without (RFC 9700 section 2.1.1)."""
     challenge = draft.parameters.get("code_challenge")
     method = draft.parameters.get("code_challenge_method")
-    if challenge is None and method is None and not draft.proven().settings.require_pkce:
+    settings = draft.proven().settings
+    # A public client never goes without, whatever its registration came to say.
+    if challenge is None and method is None and not settings.require_pkce and not settings.is_public:
         return
     if challenge is None:
         draft.refuse("invalid_request", Reason.PKCE_REQUIRED, "A code_challenge is required")
@@ -225,9 +230,11 @@ def check_claims(draft: Draft) -> None:
 def _read_claims(text: str) -> dict[str, Any] | None:
     try:
         asked = json.loads(text)
+        # Written back to be sure that it can be kept: Python reads infinities and half characters, which nothing else does.
+        json.dumps(asked, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
         return None
-    if not isinstance(asked, dict):
+    if not isinstance(asked, dict) or _is_deeper(asked, MOST_NESTED):
         return None
     kept: dict[str, Any] = {}
     for part in ("id_token", "userinfo"):
@@ -240,6 +247,12 @@ def _read_claims(text: str) -> dict[str, Any] | None:
             return None
         kept[part] = wanted
     return kept
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    """Whether JSON is nested deeper: what is copied and stored later must not exhaust the stack."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(_is_deeper(part, levels - 1) for part in inner) if levels else isinstance(value, dict | list)
 
 
 def check_id_token_hint(draft: Draft) -> None:

@@ -5,7 +5,6 @@ draft-ietf-oauth-rfc7523bis (the issuer, as a string) and each jti used once. On
 """
 
 import base64
-import binascii
 import json
 import threading
 from collections import OrderedDict
@@ -166,7 +165,7 @@ class ClientAuthenticator:
         try:
             keys = KeySet.import_key_set(cast(Any, client.settings.jwks))
             claims = jwt.decode(assertion, keys, algorithms=ASSERTION_ALGORITHMS).claims
-        except (JoseError, ValueError, KeyError, TypeError) as error:
+        except (JoseError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise _unproven() from error
         expires_at = self._checked(claims, client_id)
         if not tx.grants.spend("assertion", digest(f"{client_id} {claims['jti']}"), expires_at=expires_at + SKEW):
@@ -181,7 +180,8 @@ class ClientAuthenticator:
         # be used at another (draft-ietf-oauth-rfc7523bis).
         if claims.get("aud") != self._issuer or claims.get("iss") != client_id or claims.get("sub") != client_id:
             raise _unproven()
-        if not isinstance(jti, str) or not 1 <= len(jti) <= 255 or not _is_instant(expires):
+        # JSON can hold half a character (a lone surrogate), which nothing can encode or store.
+        if not isinstance(jti, str) or not 1 <= len(jti) <= 255 or not jti.isprintable() or not _is_instant(expires):
             raise _unproven()
         expires_at = datetime.fromtimestamp(cast(float, expires), UTC)
         if not now - SKEW < expires_at <= now + LONGEST_ASSERTION:
@@ -202,7 +202,7 @@ def _basic(authorization: str) -> tuple[str, str]:
         raise _unproven()
     try:
         client_id, colon, secret = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise _unproven() from error
     if not colon:
         raise _unproven()
@@ -213,9 +213,9 @@ def _unverified_subject(assertion: str) -> str:
     try:
         payload = assertion.split(".")[1]
         subject = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))).get("sub")
-    except (IndexError, ValueError, AttributeError, binascii.Error, RecursionError) as error:
+    except (IndexError, ValueError, AttributeError, RecursionError) as error:
         raise _unproven() from error
-    return subject if isinstance(subject, str) else ""
+    return subject if isinstance(subject, str) and subject.isprintable() else ""
 
 
 def _unproven() -> Refusal:

@@ -18,6 +18,7 @@ from idp.oauth.grants import AUTHENTICATED, Issuing
 from idp.oauth.message import NO_STORE, ProtocolRequest, ProtocolResponse, Refusal, json_response, single
 from idp.oauth.server import EngineRequest
 from idp.oauth.tokens import AccessClaims
+from idp.signin.local import SUPPORTED_ACR
 from idp.store.base import Grant, RefreshToken
 from idp.store.database import Database, Transaction
 
@@ -234,6 +235,7 @@ def discovery(config: Config) -> dict[str, Any]:
         "response_modes_supported": ["query", "form_post"],
         "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
         "subject_types_supported": ["public"],
+        "acr_values_supported": sorted(SUPPORTED_ACR),
         "id_token_signing_alg_values_supported": ["RS256", "ES256"],
         "userinfo_signing_alg_values_supported": ["RS256", "ES256"],
         "token_endpoint_auth_methods_supported": methods,

@@ -14,6 +14,7 @@ from idp.crypto import Keyring, digest
 from idp.errors import Refused
 from idp.oauth.authorize import AuthorizationRefused, Draft, respond, validate
 from idp.oauth.clients import ClientAuthenticator, ClientRegistry
+from idp.oauth.end_session import LogoutRequests
 from idp.oauth.endpoints import Userinfo, discovery, make_introspection, make_revocation
 from idp.oauth.grants import (
     Issuing,
@@ -23,7 +24,6 @@ from idp.oauth.grants import (
     make_refresh_token_grant,
 )
 from idp.oauth.keys import PUBLISHED_FOR, Keys
-from idp.oauth.logout import LogoutRequests
 from idp.oauth.message import JSON_TYPE, AuthorizationResponse, ProtocolRequest, ProtocolResponse, json_response
 from idp.oauth.server import Server
 from idp.oauth.tokens import Mint

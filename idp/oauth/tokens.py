@@ -159,7 +159,7 @@ class Mint:
             if header.get("typ") != kind or not isinstance(header.get("kid"), str):
                 return None
             return jwt.decode(token, self._keys.verifiers(header["kid"]), algorithms=ACCEPTED).claims
-        except (JoseError, ValueError, KeyError, TypeError):
+        except (JoseError, ValueError, KeyError, TypeError, RecursionError):
             return None
 
 

@@ -12,7 +12,9 @@ from idp.audit import Author, Event, EventType
 from idp.clock import Clock
 from idp.config import AttachmentSettings
 from idp.errors import VestibuleError
-from idp.people import accounts, attachments, passwords, values
+from idp.people import accounts, passwords, values
+from idp.people.attachments import NewAttachment, attach
+from idp.people.attachments import check as check_attachment
 from idp.people.spreadsheet import SheetRow
 from idp.store.base import Account, Establishment
 from idp.store.database import Transaction
@@ -34,7 +36,7 @@ class PlannedPerson:
     line: int
     new: accounts.NewAccount
     existing: Account | None = None
-    attachments: list[attachments.NewAttachment] = field(default_factory=list)
+    attachments: list[NewAttachment] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
 
 
@@ -105,7 +107,7 @@ def carry_out(
             if hashes and person.line in hashes:
                 passwords.write(tx, account, hashes[person.line], author, must_change=True, clock=clock)
         for attachment in person.attachments:
-            attachments.attach(tx, account, attachment, author, settings=rules.attachment, clock=clock)
+            attach(tx, account, attachment, author, settings=rules.attachment, clock=clock)
             attached += 1
         advance()
     details: dict[str, str | int | bool | None] = {
@@ -177,7 +179,7 @@ def _refuse_another(person: PlannedPerson, new: accounts.NewAccount) -> None:
             raise values.ValueRefused(what, f"differs from line {person.line}, which is about the same person")
 
 
-def _add_attachment(tx: Transaction, person: PlannedPerson, attachment: attachments.NewAttachment | None, made: Plan) -> None:
+def _add_attachment(tx: Transaction, person: PlannedPerson, attachment: NewAttachment | None, made: Plan) -> None:
     if attachment is None:
         if person.existing is not None:
             made.unchanged += 1
@@ -237,7 +239,7 @@ def _account(row: SheetRow, establishment: Establishment | None, problems: list[
 
 def _attachment(
     row: SheetRow, establishment: Establishment | None, rules: ImportRules, problems: list[LineError]
-) -> attachments.NewAttachment | None:
+) -> NewAttachment | None:
     cells = row.cells
     if "profile" not in cells:
         problems.extend(
@@ -256,7 +258,7 @@ def _attachment(
     if establishment is None:
         return None
     profile = cells["profile"].lower().replace(" ", "_").replace("-", "_")
-    new = attachments.NewAttachment(
+    new = NewAttachment(
         establishment=establishment,
         profile=profile,
         sector=cells.get("sector"),
@@ -264,7 +266,7 @@ def _attachment(
         last_day=days.get("last_day"),
     )
     try:
-        new = attachments.check(new, profiles=rules.profiles)
+        new = check_attachment(new, profiles=rules.profiles)
         new.window(rules.attachment)
     except values.ValueRefused as error:
         problems.append(LineError(row.line, error.reason, error.detail))

@@ -68,6 +68,8 @@ class Login:
 
         The successful proof writes no Event of its own: the end of the sign-in, or its refusal, does.
         """
+        # Read before the hash is: a password replaced while we compute makes this proof older than it, and write_session refuses.
+        began = self._clock.now()
         identifier = normalise_identifier(typed)
         with self._database.read() as tx:
             candidate = find_candidate(tx, identifier, place.establishment_id)
@@ -84,7 +86,7 @@ class Login:
         self._strengthen(candidate.account.id, candidate.password.hash, password)
         return Proof(
             account_id=candidate.account.id,
-            auth_time=self._clock.now(),
+            auth_time=began,
             amr=AMR_PASSWORD,
             acr=ACR_PASSWORD,
             connector=CONNECTOR,

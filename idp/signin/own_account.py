@@ -39,12 +39,12 @@ class OwnAccount:
         self._limits = limits
 
     def overview(self, session: Session) -> Overview:
-        """Everything the page shows, of one instant. Raises Refused(account_not_active) when the account is gone."""
+        """Everything the page shows, of one instant. Raises Refused(account_not_active) when the account was cut."""
         now = self._clock.now()
         nobody = Interaction(id="", browser_digest="", created_at=now, request=None)
         with self._database.read() as tx:
             facts = gather(tx, nobody, session, now=now, limits=self._limits, load_client=lambda _tx, _id: None)
-            if facts.account is None:
+            if facts.account is None or not facts.account.is_active:
                 raise Refused(Reason.ACCOUNT_NOT_ACTIVE, session.account_id)
             places = facts.establishments
             usable = usable_attachments(facts.access)

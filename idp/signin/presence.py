@@ -4,7 +4,7 @@ Owns the reading of Sessions against their limits. A Session found past a limit 
 waiting for the sweep. Calls policies/sessions.py and idp.endings.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from idp.audit import Event, EventType, Origin, Reason
@@ -54,12 +54,17 @@ class Presences:
             end_session(tx, session, Cause(OVERDUE[standing], "system", origin), clock=self._clock)
         return Presence(ended=OVERDUE[standing], is_stale=True)
 
-    def touch(self, session: Session) -> None:
-        """Record activity, at most every 30 seconds: a page of ours or an authorization counts, a background refresh does not (R12)."""
+    def touch(self, session: Session) -> Session:
+        """The Session with its activity recorded, at most every 30 seconds.
+
+        A page of ours or an authorization counts, a background refresh does not (R12).
+        """
         now = self._clock.now()
-        if now - session.last_active_at >= TOUCH_EVERY:
-            with self._database.write() as tx:
-                tx.sessions.touch(session.id, now)
+        if now - session.last_active_at < TOUCH_EVERY:
+            return session
+        with self._database.write() as tx:
+            tx.sessions.touch(session.id, now)
+        return replace(session, last_active_at=now)
 
     def seconds_left(self, session: Session) -> int:
         """Seconds until the nearest limit if nothing happens."""

@@ -10,6 +10,7 @@ from idp.crypto import digest
 from idp.endings import Cause, end_session
 from idp.errors import Refused
 from idp.signin.interaction import Finish, Proof
+from idp.signin.local import CONNECTOR
 from idp.store.base import Session
 from idp.store.database import Transaction
 
@@ -30,6 +31,9 @@ def write_session(tx: Transaction, finish: Finish, *, clock: Clock, settings: Se
     account = tx.people.get(finish.account_id)
     if account is None or not account.is_active:
         raise Refused(Reason.ACCOUNT_NOT_ACTIVE, "cut while signing in")
+    password = tx.people.password(account.id) if finish.proof.connector == CONNECTOR else None
+    if password is not None and password.changed_at > finish.proof.auth_time:
+        raise Refused(Reason.CREDENTIAL_CHANGED, "the password was replaced while signing in")
     cookie = clock.new_token()
     session = finish.session
     if session is not None and session.account_id == finish.account_id and session.establishment_id == finish.establishment_id:

@@ -32,7 +32,7 @@ from policies.passwords import BlockList
 from policies.sessions import SessionLimits
 
 RESTARTABLE_FOR = timedelta(hours=12)
-MOST_RESTARTS = 5
+MOST_RESTARTS = 20
 LOOP_WINDOW = timedelta(seconds=60)
 LOOP_LIMIT = 8
 
@@ -98,6 +98,9 @@ class SignIn:
 
     def load(self, interaction_id: str, browser: str) -> Interaction:
         """The Interaction. Refused(interaction_expired) or Refused(interaction_of_another_browser)."""
+        if self.leftover(interaction_id) is not None:
+            # A form still in flight when another request ended the sign-in may have stored it again, with its proof.
+            raise Refused(Reason.INTERACTION_EXPIRED, "it was ended")
         return self.interactions.load(interaction_id, browser)
 
     def restart(self, interaction_id: str, browser: str, *, origin: Origin) -> Interaction | None:
@@ -197,7 +200,7 @@ class SignIn:
             return interaction
         keep = session if session and session.account_id == proof.account_id else None
         self.password_change.change(proof.account_id, replace(new, current=None), keep=keep, origin=origin)
-        return self._save(replace(interaction, proof=replace(proof, must_change_password=False)))
+        return self._save(replace(interaction, proof=replace(proof, must_change_password=False, auth_time=self._clock.now())))
 
     def close_earlier(self, interaction: Interaction, step: Step, session_id: str) -> Interaction:
         """Name the Session that will end when this sign-in finishes; one of the Step's, else the question stands."""

@@ -7,10 +7,11 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 
 from idp.config import ClientSettings
 from idp.store.base import Client
+from idp.store.statement import Statement
 from idp.store.tables import clients, consents
 
 _GET = select(clients).where(clients.c.client_id == bindparam("client_id"))
-_REVISION = select(clients.c.revision, clients.c.ended_at).where(clients.c.client_id == bindparam("client_id"))
+_REVISION = Statement(select(clients.c.revision, clients.c.ended_at).where(clients.c.client_id == bindparam("client_id")))
 _CONSENT = select(consents.c.scope).where(consents.c.account_id == bindparam("account_id"), consents.c.client_id == bindparam("client_id"))
 
 
@@ -22,8 +23,8 @@ class Clients:
 
     def revision(self, client_id: str) -> int | None:
         """The revision of a client that has not ended, or None: tells whether a cached Client still holds."""
-        row = self._connection.execute(_REVISION, {"client_id": client_id}).first()
-        return row.revision if row and row.ended_at is None else None
+        row = _REVISION.first(self._connection, {"client_id": client_id})
+        return int(row[0]) if row and row[1] is None else None
 
     def get(self, client_id: str) -> Client | None:
         """By client_id; an ended one too."""

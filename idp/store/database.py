@@ -6,15 +6,18 @@ interface. Calls: the repositories of this room; called by every room above.
 """
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
-from typing import Any, Literal
+from types import TracebackType
+from typing import Any, Literal, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import NullPool
 
 from idp.audit import Event
 from idp.errors import StoreUnavailable
@@ -105,27 +108,59 @@ class Database:
         self._on_events = on_events
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self._writer = threading.Lock() if self.is_sqlite else nullcontext()
         if self.is_sqlite:
-            self._reading = _sqlite_engine(url, "BEGIN", synchronous, busy_timeout_seconds, pool_size)
-            self._writing = _sqlite_engine(url, "BEGIN IMMEDIATE", synchronous, busy_timeout_seconds, 1)
+            self._engine = _sqlite_engine(url, synchronous, busy_timeout_seconds)
         else:
-            self._reading = self._writing = create_engine(url, pool_size=pool_size, max_overflow=0, pool_pre_ping=True)
+            self._engine = create_engine(url, pool_size=pool_size, max_overflow=0, pool_pre_ping=True)
+        self._driver_errors: tuple[type[Exception], ...] = (
+            cast(Any, self._engine.dialect.loaded_dbapi).OperationalError,
+            OperationalError,
+            PoolTimeout,
+        )
+        self._writer = threading.Lock()
+        self._idle: deque[Connection] = deque()
 
-    @contextmanager
-    def read(self) -> Iterator[Transaction]:
+    def read(self) -> AbstractContextManager[Transaction]:
         """A transaction that only reads, on one consistent snapshot."""
-        with _translated(), self._reading.begin() as connection:
-            yield Transaction(connection)
+        return _Held(self, "BEGIN", None) if self.is_sqlite else self._pooled()
+
+    def write(self) -> AbstractContextManager[Transaction]:
+        """A transaction that may write; commits at the end, rolls back on any exception."""
+        return _Held(self, "BEGIN IMMEDIATE", self._writer) if self.is_sqlite else self._pooled()
 
     @contextmanager
-    def write(self) -> Iterator[Transaction]:
-        """A transaction that may write; commits at the end, rolls back on any exception."""
-        with self._writer, _translated(), self._writing.begin() as connection:
-            tx = Transaction(connection)
-            yield tx
+    def _pooled(self) -> Iterator[Transaction]:
+        try:
+            with self._engine.begin() as connection:
+                tx = Transaction(connection)
+                yield tx
+        except self._driver_errors as error:
+            raise StoreUnavailable("store_unavailable", str(error)) from error
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise StoreUnavailable("store_unavailable", str(error)) from error
+            raise
+        self.committed(tx)
+
+    def committed(self, tx: Transaction) -> None:
+        """Tell whoever listens what a transaction recorded."""
         if self._on_events is not None and "events" in tx.__dict__:
             self._on_events(tx.events.appended)
+
+    def take(self) -> Connection:
+        """An idle connection, or a new one."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+
+    def give_back(self, connection: Connection) -> None:
+        """Keep a connection that is between transactions."""
+        self._idle.append(connection)
+
+    def is_driver_error(self, error: BaseException | None) -> bool:
+        """Whether the store itself failed, as opposed to what was asked of it."""
+        return isinstance(error, self._driver_errors)
 
     def ping(self) -> None:
         """Answer or raise StoreUnavailable."""
@@ -134,45 +169,81 @@ class Database:
 
     @property
     def engine(self) -> Engine:
-        """The writing engine, for migrations only."""
-        return self._writing
+        """The engine, for migrations only."""
+        return self._engine
 
     def close(self) -> None:
         """Close every connection."""
-        self._reading.dispose()
-        self._writing.dispose()
+        while self._idle:
+            self._idle.pop().close()
+        self._engine.dispose()
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except (OperationalError, PoolTimeout) as error:
-        raise StoreUnavailable("store_unavailable", str(error)) from error
-    except DBAPIError as error:
-        if error.connection_invalidated:
+class _Held:
+    """One SQLite transaction on a connection of ours, begun and ended on the driver itself.
+
+    A pool that resets, and the events through which SQLAlchemy would let us say BEGIN IMMEDIATE, cost more than the transaction does.
+    """
+
+    __slots__ = ("_begin", "_connection", "_database", "_driver", "_lock", "_tx")
+
+    def __init__(self, database: Database, begin: str, lock: "threading.Lock | None") -> None:
+        self._database = database
+        self._begin = begin
+        self._lock = lock
+
+    def __enter__(self) -> Transaction:
+        if self._lock is not None:
+            self._lock.acquire()
+        try:
+            self._connection = self._database.take()
+            self._driver = cast(Any, self._connection.connection.driver_connection)
+            self._driver.execute(self._begin)
+        except Exception as error:
+            if self._lock is not None:
+                self._lock.release()
+            if self._database.is_driver_error(error):
+                raise StoreUnavailable("store_unavailable", str(error)) from error
+            raise
+        self._tx = Transaction(self._connection)
+        return self._tx
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            if kind is None:
+                self._driver.execute("COMMIT")
+                self._database.give_back(self._connection)
+            elif self._database.is_driver_error(error):
+                # The file may be gone or broken: the next transaction opens it anew.
+                self._connection.close()
+            else:
+                self._driver.execute("ROLLBACK")
+                self._database.give_back(self._connection)
+        except Exception as failure:
+            self._connection.close()
+            if self._database.is_driver_error(failure):
+                raise StoreUnavailable("store_unavailable", str(failure)) from failure
+            raise
+        finally:
+            if self._lock is not None:
+                self._lock.release()
+        if kind is None:
+            self._database.committed(self._tx)
+        elif self._database.is_driver_error(error):
             raise StoreUnavailable("store_unavailable", str(error)) from error
-        raise
 
 
-def _sqlite_engine(url: str, begin: str, synchronous: str, busy_timeout_seconds: float, pool_size: int) -> Engine:
-    engine = create_engine(
-        url, pool_size=pool_size, max_overflow=0, connect_args={"timeout": busy_timeout_seconds, "check_same_thread": False}
-    )
+def _sqlite_engine(url: str, synchronous: str, busy_timeout_seconds: float) -> Engine:
+    arguments = {"timeout": busy_timeout_seconds, "check_same_thread": False, "isolation_level": None, "cached_statements": 256}
+    engine = create_engine(url, poolclass=NullPool, connect_args=arguments)
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:
-        # The driver's own transaction handling would begin deferred transactions behind our back.
-        connection.isolation_level = None
         cursor = connection.cursor()
         cursor.execute("PRAGMA journal_mode = WAL")
         cursor.execute(f"PRAGMA synchronous = {synchronous}")
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.execute("PRAGMA cache_size = -16000")
         cursor.close()
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
 
     return engine

@@ -7,12 +7,13 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 
 from idp.store.base import Establishment
 from idp.store.rows import columns, reader
+from idp.store.statement import Statement
 from idp.store.tables import establishments as t
 
 _read = reader(Establishment)
 _ALL = select(*columns(Establishment, t)).where(t.c.ended_at.is_(None)).order_by(t.c.name)
-_BY_SLUG = select(*columns(Establishment, t)).where(t.c.slug == bindparam("slug"))
-_BY_ID = select(*columns(Establishment, t)).where(t.c.id == bindparam("id"))
+_BY_SLUG = Statement(select(*columns(Establishment, t)).where(t.c.slug == bindparam("slug")))
+_BY_ID = Statement(select(*columns(Establishment, t)).where(t.c.id == bindparam("id")))
 _LOGO = select(t.c.logo, t.c.logo_type).where(t.c.slug == bindparam("slug"), t.c.ended_at.is_(None))
 
 
@@ -24,12 +25,12 @@ class Establishments:
 
     def get(self, establishment_id: str) -> Establishment | None:
         """By id; an ended one too."""
-        row = self._connection.execute(_BY_ID, {"id": establishment_id}).first()
+        row = _BY_ID.first(self._connection, {"id": establishment_id})
         return _read(row) if row else None
 
     def by_slug(self, slug: str) -> Establishment | None:
         """By slug; an ended one too."""
-        row = self._connection.execute(_BY_SLUG, {"slug": slug}).first()
+        row = _BY_SLUG.first(self._connection, {"slug": slug})
         return _read(row) if row else None
 
     def all(self) -> tuple[Establishment, ...]:

@@ -9,9 +9,10 @@ from typing import Any
 from sqlalchemy import Connection, Select, insert, select
 
 from idp.audit import Event
+from idp.store.statement import Statement
 from idp.store.tables import events as t
 
-_INSERT = insert(t)
+_INSERT = Statement(insert(t), columns=[column.name for column in t.c if column.name != "id"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +40,8 @@ class Events:
         """Write one line, in the transaction of what it records."""
         origin = event.origin
         self.appended.append(event)
-        self._connection.execute(
-            _INSERT,
+        _INSERT.run(
+            self._connection,
             {
                 "at": event.at,
                 "type": str(event.type),

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from idp.store.base import Account, Code, Grant, RefreshToken
 from idp.store.rows import columns, reader, words
+from idp.store.statement import Statement
 from idp.store.tables import accounts, attachments, codes, grants, refresh_tokens, sessions, spent_identifiers
 
 _read = reader(Grant, amr=words, resources=tuple)
@@ -21,7 +22,7 @@ _account = reader(Account)
 _GRANT_WIDTH = len(columns(Grant, grants))
 # A Grant is alive when it, its Account and the attachment it stands on are, and its Session too unless it is offline; one statement, so that
 # the answer is of one instant. `revoked` tells whether an access token's jti was given back.
-_ALIVE = (
+_ALIVE = Statement(
     select(
         *columns(Grant, grants),
         *columns(Account, accounts),
@@ -35,7 +36,11 @@ _ALIVE = (
         grants.c.expires_at > bindparam("now"),
         accounts.c.status == "active",
         grants.c.is_offline
-        | (sessions.c.ended_at.is_(None) & (sessions.c.expires_at > bindparam("now")) & (sessions.c.last_active_at > bindparam("idle_since"))),
+        | (
+            sessions.c.ended_at.is_(None)
+            & (sessions.c.expires_at > bindparam("now"))
+            & (sessions.c.last_active_at > bindparam("idle_since"))
+        ),
         exists().where(
             attachments.c.account_id == grants.c.account_id,
             attachments.c.establishment_id == grants.c.establishment_id,
@@ -45,28 +50,32 @@ _ALIVE = (
         ),
     )
 )
-_GET = select(*columns(Grant, grants)).where(grants.c.id == bindparam("id"))
-_OF_SESSION = select(*columns(Grant, grants)).where(grants.c.session_id == bindparam("id"))
-_OF_ACCOUNT = select(*columns(Grant, grants)).where(grants.c.account_id == bindparam("id"), grants.c.ended_at.is_(None))
-_OF_CLIENT = select(*columns(Grant, grants)).where(grants.c.client_id == bindparam("id"), grants.c.ended_at.is_(None))
-_END = (
+_GET = Statement(select(*columns(Grant, grants)).where(grants.c.id == bindparam("id")))
+_OF_SESSION = Statement(select(*columns(Grant, grants)).where(grants.c.session_id == bindparam("id")))
+_OF_ACCOUNT = Statement(select(*columns(Grant, grants)).where(grants.c.account_id == bindparam("id"), grants.c.ended_at.is_(None)))
+_OF_CLIENT = Statement(select(*columns(Grant, grants)).where(grants.c.client_id == bindparam("id"), grants.c.ended_at.is_(None)))
+_END = Statement(
     update(grants)
     .where(grants.c.id == bindparam("grant"), grants.c.ended_at.is_(None))
     .values(ended_at=bindparam("now"), ended_cause=bindparam("cause"))
 )
-_HAS_TOKENS = update(grants).where(grants.c.id == bindparam("grant"), ~grants.c.has_tokens).values(has_tokens=True)
-_INSERT = insert(grants)
-_CODE = select(*columns(Code, codes)).where(codes.c.digest == bindparam("digest"))
-_INSERT_CODE = insert(codes)
-_REDEEM_CODE = update(codes).where(codes.c.digest == bindparam("code"), codes.c.used_at.is_(None)).values(used_at=bindparam("now"))
-_REFRESH = select(*columns(RefreshToken, refresh_tokens)).where(refresh_tokens.c.digest == bindparam("digest"))
-_INSERT_REFRESH = insert(refresh_tokens)
-_ROTATE = (
+_HAS_TOKENS = Statement(update(grants).where(grants.c.id == bindparam("grant"), ~grants.c.has_tokens).values(has_tokens=True))
+_INSERT = Statement(insert(grants), columns=Grant.__slots__)
+_CODE = Statement(select(*columns(Code, codes)).where(codes.c.digest == bindparam("digest")))
+_INSERT_CODE = Statement(insert(codes), columns=Code.__slots__)
+_REDEEM_CODE = Statement(
+    update(codes).where(codes.c.digest == bindparam("code"), codes.c.used_at.is_(None)).values(used_at=bindparam("now"))
+)
+_REFRESH = Statement(select(*columns(RefreshToken, refresh_tokens)).where(refresh_tokens.c.digest == bindparam("digest")))
+_INSERT_REFRESH = Statement(insert(refresh_tokens), columns=RefreshToken.__slots__)
+_ROTATE = Statement(
     update(refresh_tokens)
     .where(refresh_tokens.c.digest == bindparam("token"), refresh_tokens.c.used_at.is_(None))
     .values(used_at=bindparam("now"), successor_digest=bindparam("successor"), sealed_answer=bindparam("answer"))
 )
-_IS_SPENT = select(exists().where(spent_identifiers.c.kind == bindparam("kind"), spent_identifiers.c.value == bindparam("value")))
+_IS_SPENT = Statement(
+    select(exists().where(spent_identifiers.c.kind == bindparam("kind"), spent_identifiers.c.value == bindparam("value")))
+)
 
 
 class Grants:
@@ -77,27 +86,27 @@ class Grants:
 
     def alive(self, grant_id: str, now: datetime, *, idle_since: datetime, jti: str | None = None) -> tuple[Grant, Account] | None:
         """The Grant and its Account when it may still give tokens, and the access token `jti`, if one is named, was not given back."""
-        row = self._connection.execute(_ALIVE, {"id": grant_id, "now": now, "idle_since": idle_since, "jti": jti}).first()
-        if row is None or row.revoked:
+        row = _ALIVE.first(self._connection, {"id": grant_id, "now": now, "idle_since": idle_since, "jti": jti})
+        if row is None or row[-1]:
             return None
-        return _read(row[:_GRANT_WIDTH]), _account(row[_GRANT_WIDTH:-1])  # type: ignore[arg-type]  # slices of a row
+        return _read(row[:_GRANT_WIDTH]), _account(row[_GRANT_WIDTH:-1])
 
     def get(self, grant_id: str) -> Grant | None:
         """By id, alive or not."""
-        row = self._connection.execute(_GET, {"id": grant_id}).first()
+        row = _GET.first(self._connection, {"id": grant_id})
         return _read(row) if row else None
 
     def of_session(self, session_id: str) -> tuple[Grant, ...]:
         """Every one of a Session, ended and offline ones too: their clients were told who is there."""
-        return tuple(_read(row) for row in self._connection.execute(_OF_SESSION, {"id": session_id}))
+        return tuple(_read(row) for row in _OF_SESSION.all(self._connection, {"id": session_id}))
 
     def open_of_account(self, account_id: str) -> tuple[Grant, ...]:
         """Those of an Account that have not ended."""
-        return tuple(_read(row) for row in self._connection.execute(_OF_ACCOUNT, {"id": account_id}))
+        return tuple(_read(row) for row in _OF_ACCOUNT.all(self._connection, {"id": account_id}))
 
     def open_of_client(self, client_id: str) -> tuple[Grant, ...]:
         """Those of a Client that have not ended."""
-        return tuple(_read(row) for row in self._connection.execute(_OF_CLIENT, {"id": client_id}))
+        return tuple(_read(row) for row in _OF_CLIENT.all(self._connection, {"id": client_id}))
 
     def open_at(self, establishment_id: str) -> tuple[Grant, ...]:
         """Those for an establishment that have not ended."""
@@ -107,42 +116,42 @@ class Grants:
     def add(self, grant: Grant) -> None:
         """Insert."""
         values = {name: getattr(grant, name) for name in Grant.__slots__}
-        self._connection.execute(_INSERT, {**values, "amr": " ".join(grant.amr), "resources": list(grant.resources)})
+        _INSERT.run(self._connection, {**values, "amr": " ".join(grant.amr), "resources": list(grant.resources)})
 
     def mark_tokens(self, grant_id: str) -> None:
         """Remember that the client got tokens, and so must be told when the Grant's Session ends."""
-        self._connection.execute(_HAS_TOKENS, {"grant": grant_id})
+        _HAS_TOKENS.run(self._connection, {"grant": grant_id})
 
     def end(self, grant_id: str, now: datetime, *, cause: str) -> bool:
         """End it; False when it had ended. Only idp.endings calls this."""
-        return self._connection.execute(_END, {"grant": grant_id, "now": now, "cause": cause}).rowcount == 1
+        return _END.run(self._connection, {"grant": grant_id, "now": now, "cause": cause}) == 1
 
     def add_code(self, code: Code) -> None:
         """Insert."""
-        self._connection.execute(_INSERT_CODE, {name: getattr(code, name) for name in Code.__slots__})
+        _INSERT_CODE.run(self._connection, {name: getattr(code, name) for name in Code.__slots__})
 
     def code(self, digest: str) -> Code | None:
         """By digest, used or not."""
-        row = self._connection.execute(_CODE, {"digest": digest}).first()
+        row = _CODE.first(self._connection, {"digest": digest})
         return _code(row) if row else None
 
     def redeem_code(self, digest: str, now: datetime) -> bool:
         """Use the code: True for exactly one caller ever."""
-        return self._connection.execute(_REDEEM_CODE, {"code": digest, "now": now}).rowcount == 1
+        return _REDEEM_CODE.run(self._connection, {"code": digest, "now": now}) == 1
 
     def add_refresh(self, token: RefreshToken) -> None:
         """Insert."""
-        self._connection.execute(_INSERT_REFRESH, {name: getattr(token, name) for name in RefreshToken.__slots__})
+        _INSERT_REFRESH.run(self._connection, {name: getattr(token, name) for name in RefreshToken.__slots__})
 
     def refresh(self, digest: str) -> RefreshToken | None:
         """By digest, used or not."""
-        row = self._connection.execute(_REFRESH, {"digest": digest}).first()
+        row = _REFRESH.first(self._connection, {"digest": digest})
         return _refresh(row) if row else None
 
     def rotate(self, digest: str, now: datetime, *, successor_digest: str, sealed_answer: bytes | None) -> bool:
         """Use the refresh token and name its successor: True for exactly one caller ever."""
         values = {"token": digest, "now": now, "successor": successor_digest, "answer": sealed_answer}
-        return self._connection.execute(_ROTATE, values).rowcount == 1
+        return _ROTATE.run(self._connection, values) == 1
 
     def spend(self, kind: str, value: str, *, expires_at: datetime) -> bool:
         """Record that an identifier was seen: True the first time, False ever after (until the sweep, past `expires_at`)."""
@@ -152,4 +161,5 @@ class Grants:
 
     def is_spent(self, kind: str, value: str) -> bool:
         """Whether an identifier was spent."""
-        return bool(self._connection.execute(_IS_SPENT, {"kind": kind, "value": value}).scalar())
+        row = _IS_SPENT.first(self._connection, {"kind": kind, "value": value})
+        return bool(row and row[0])

@@ -4,29 +4,32 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, update
 
 from idp.store.base import Account, Attachment, Password
 from idp.store.rows import columns, reader
+from idp.store.statement import Statement
 from idp.store.tables import accounts, attachments, identifiers, passwords
 
 _account = reader(Account)
 _attachment = reader(Attachment)
 _password = reader(Password, previous=tuple)
-_BY_ID = select(*columns(Account, accounts)).where(accounts.c.id == bindparam("id"))
-_BY_IDENTIFIER = (
+_BY_ID = Statement(select(*columns(Account, accounts)).where(accounts.c.id == bindparam("id")))
+_BY_IDENTIFIER = Statement(
     select(identifiers.c.scope, *columns(Account, accounts))
     .join_from(identifiers, accounts, identifiers.c.account_id == accounts.c.id)
     .where(identifiers.c.value == bindparam("value"))
 )
-_PASSWORD = select(*columns(Password, passwords)).where(passwords.c.account_id == bindparam("id"))
-_ATTACHMENTS = (
+_PASSWORD = Statement(select(*columns(Password, passwords)).where(passwords.c.account_id == bindparam("id")))
+_ATTACHMENTS = Statement(
     select(*columns(Attachment, attachments))
     .where(attachments.c.account_id == bindparam("id"))
     .order_by(attachments.c.created_at, attachments.c.id)
 )
 _IDENTIFIERS = select(identifiers.c.kind, identifiers.c.value, identifiers.c.scope).where(identifiers.c.account_id == bindparam("id"))
-_REMEMBER = update(accounts).where(accounts.c.id == bindparam("account")).values(last_establishment_id=bindparam("establishment"))
+_REMEMBER = Statement(
+    update(accounts).where(accounts.c.id == bindparam("account")).values(last_establishment_id=bindparam("establishment"))
+)
 
 
 class People:
@@ -37,7 +40,7 @@ class People:
 
     def get(self, account_id: str) -> Account | None:
         """By id (the `sub`), whatever its status."""
-        row = self._connection.execute(_BY_ID, {"id": account_id}).first()
+        row = _BY_ID.first(self._connection, {"id": account_id})
         return _account(row) if row else None
 
     def matching(self, identifier: str, establishment_id: str | None) -> tuple[Account, ...]:
@@ -47,11 +50,11 @@ class People:
         """
         found: dict[str, Account] = {}
         scoped: dict[str, Account] = {}
-        for row in self._connection.execute(_BY_IDENTIFIER, {"value": identifier}):
-            account = _account(row[1:])  # type: ignore[arg-type]  # the row without its first column
-            if row.scope == "":
+        for row in _BY_IDENTIFIER.all(self._connection, {"value": identifier}):
+            account = _account(row[1:])
+            if row[0] == "":
                 found[account.id] = account
-            elif establishment_id is None or row.scope == establishment_id:
+            elif establishment_id is None or row[0] == establishment_id:
                 scoped[account.id] = account
         return tuple({**found, **scoped}.values())
 
@@ -80,6 +83,11 @@ class People:
         for row in self._connection.execution_options(yield_per=500).execute(query):
             yield _account(row)
 
+    def count_demo(self) -> int:
+        """How many demonstration accounts have not ended."""
+        query = select(func.count()).select_from(accounts).where(accounts.c.is_demo, accounts.c.ended_at.is_(None))
+        return self._connection.execute(query).scalar_one()
+
     def add(self, account: Account, *, found_by: tuple[tuple[str, str, str], ...]) -> None:
         """Insert an account and what it is found by, as (kind, normalised value, scope); IntegrityError when one is taken."""
         self._connection.execute(insert(accounts).values({name: getattr(account, name) for name in Account.__slots__}))
@@ -104,11 +112,11 @@ class People:
 
     def remember_establishment(self, account_id: str, establishment_id: str) -> None:
         """The establishment last used, to be proposed next time."""
-        self._connection.execute(_REMEMBER, {"account": account_id, "establishment": establishment_id})
+        _REMEMBER.run(self._connection, {"account": account_id, "establishment": establishment_id})
 
     def password(self, account_id: str) -> Password | None:
         """The local password's hash, or None when the account has none."""
-        row = self._connection.execute(_PASSWORD, {"id": account_id}).first()
+        row = _PASSWORD.first(self._connection, {"id": account_id})
         return _password(row) if row else None
 
     def set_password(self, account_id: str, encoded: str, *, must_change: bool, now: datetime) -> None:
@@ -129,7 +137,7 @@ class People:
 
     def attachments(self, account_id: str) -> tuple[Attachment, ...]:
         """Every attachment of an account, past ones too, oldest first."""
-        return tuple(_attachment(row) for row in self._connection.execute(_ATTACHMENTS, {"id": account_id}))
+        return tuple(_attachment(row) for row in _ATTACHMENTS.all(self._connection, {"id": account_id}))
 
     def attach(self, attachment: Attachment) -> None:
         """Insert an attachment."""

@@ -4,21 +4,19 @@ A record's fields are the table's columns by the same names; the few that are ke
 converted here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any, TypeVar
-
-from sqlalchemy import Row
 
 T = TypeVar("T")
 
 
-def reader(record: Callable[..., T], **convert: Callable[[Any], Any]) -> Callable[[Row[Any]], T]:
+def reader(record: Callable[..., T], **convert: Callable[[Any], Any]) -> Callable[[Sequence[Any]], T]:
     """A function that makes a `record` of a row selected with the record's columns in the record's order."""
     names = tuple(field.name for field in fields(record))  # type: ignore[arg-type]  # a dataclass type, seen as its constructor
     converters = tuple((index, convert[name]) for index, name in enumerate(names) if name in convert)
 
-    def read(row: Row[Any]) -> T:
+    def read(row: Sequence[Any]) -> T:
         values = list(row)
         for index, converter in converters:
             values[index] = converter(values[index])

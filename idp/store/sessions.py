@@ -6,16 +6,17 @@ from sqlalchemy import Connection, bindparam, func, insert, or_, select, update
 
 from idp.store.base import Session
 from idp.store.rows import columns, reader, words
+from idp.store.statement import Statement
 from idp.store.tables import sessions as t
 
 _read = reader(Session, amr=words)
 _COLUMNS = columns(Session, t)
-_BY_COOKIE = select(*_COLUMNS).where(t.c.cookie_digest == bindparam("digest"))
-_BY_ID = select(*_COLUMNS).where(t.c.id == bindparam("id"))
-_OPEN = select(*_COLUMNS).where(t.c.account_id == bindparam("account_id"), t.c.ended_at.is_(None)).order_by(t.c.created_at)
-_INSERT = insert(t)
-_TOUCH = update(t).where(t.c.id == bindparam("session"), t.c.ended_at.is_(None)).values(last_active_at=bindparam("now"))
-_END = (
+_BY_COOKIE = Statement(select(*_COLUMNS).where(t.c.cookie_digest == bindparam("digest")))
+_BY_ID = Statement(select(*_COLUMNS).where(t.c.id == bindparam("id")))
+_OPEN = Statement(select(*_COLUMNS).where(t.c.account_id == bindparam("account_id"), t.c.ended_at.is_(None)).order_by(t.c.created_at))
+_INSERT = Statement(insert(t), columns=Session.__slots__)
+_TOUCH = Statement(update(t).where(t.c.id == bindparam("session"), t.c.ended_at.is_(None)).values(last_active_at=bindparam("now")))
+_END = Statement(
     update(t)
     .where(t.c.id == bindparam("session"), t.c.ended_at.is_(None))
     .values(ended_at=bindparam("now"), ended_cause=bindparam("cause"))
@@ -30,22 +31,22 @@ class Sessions:
 
     def by_cookie(self, cookie_digest: str) -> Session | None:
         """By the digest of the cookie; an ended one too, so that the person can be told why."""
-        row = self._connection.execute(_BY_COOKIE, {"digest": cookie_digest}).first()
+        row = _BY_COOKIE.first(self._connection, {"digest": cookie_digest})
         return _read(row) if row else None
 
     def get(self, session_id: str) -> Session | None:
         """By id (the `sid`)."""
-        row = self._connection.execute(_BY_ID, {"id": session_id}).first()
+        row = _BY_ID.first(self._connection, {"id": session_id})
         return _read(row) if row else None
 
     def open_of(self, account_id: str) -> tuple[Session, ...]:
         """Those of an account that have not ended, oldest first; idle ones too until the sweep ends them."""
-        return tuple(_read(row) for row in self._connection.execute(_OPEN, {"account_id": account_id}))
+        return tuple(_read(row) for row in _OPEN.all(self._connection, {"account_id": account_id}))
 
     def add(self, session: Session) -> None:
         """Insert."""
         values = {name: getattr(session, name) for name in Session.__slots__}
-        self._connection.execute(_INSERT, {**values, "amr": " ".join(session.amr)})
+        _INSERT.run(self._connection, {**values, "amr": " ".join(session.amr)})
 
     def renew(
         self, session_id: str, *, cookie_digest: str, auth_time: datetime, amr: tuple[str, ...], acr: str, establishment_id: str
@@ -63,7 +64,7 @@ class Sessions:
 
     def touch(self, session_id: str, now: datetime) -> bool:
         """Record activity; False when the session has ended."""
-        return self._connection.execute(_TOUCH, {"session": session_id, "now": now}).rowcount == 1
+        return _TOUCH.run(self._connection, {"session": session_id, "now": now}) == 1
 
     def choose_establishment(self, session_id: str, establishment_id: str) -> None:
         """Make another establishment the active one."""
@@ -71,11 +72,12 @@ class Sessions:
 
     def end(self, session_id: str, now: datetime, *, cause: str) -> bool:
         """End it; False when it had ended. Only idp.endings calls this."""
-        return self._connection.execute(_END, {"session": session_id, "now": now, "cause": cause}).rowcount == 1
+        return _END.run(self._connection, {"session": session_id, "now": now, "cause": cause}) == 1
 
-    def overdue(self, now: datetime, *, idle: timedelta, limit: int) -> tuple[Session, ...]:
+    def overdue(self, now: datetime, *, idle: timedelta, absolute: timedelta, limit: int) -> tuple[Session, ...]:
         """Open sessions past their idle or absolute limit, for the sweep."""
-        query = select(*_COLUMNS).where(t.c.ended_at.is_(None), or_(t.c.last_active_at <= now - idle, t.c.expires_at <= now)).limit(limit)
+        past = or_(t.c.last_active_at <= now - idle, t.c.expires_at <= now, t.c.created_at <= now - absolute)
+        query = select(*_COLUMNS).where(t.c.ended_at.is_(None), past).limit(limit)
         return tuple(_read(row) for row in self._connection.execute(query))
 
     def open_at(self, establishment_id: str) -> tuple[Session, ...]:

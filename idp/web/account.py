@@ -58,9 +58,8 @@ def _signed_in(pages: Pages, handler: Handler) -> Callable[[], Response]:
         session = pages.read_session().session
         if session is None:
             return begin_sign_in(pages, "/account/password" if request.path == "/account/password" else "/account")
-        pages.rooms.signin.presences.touch(session)
         try:
-            return handler(pages, session)
+            return handler(pages, pages.rooms.signin.presences.touch(session))
         except Refused:
             # The account was cut between the cookie and the page: as if nobody were signed in.
             response = begin_sign_in(pages, "/account")

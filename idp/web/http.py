@@ -76,8 +76,8 @@ class Pages:
 
     def is_looping(self, client_id: str) -> bool:
         """Count this authorization; True when the application sends this browser back again and again. Costs nothing to programs."""
-        browser = self.known_browser()
-        return browser is not None and self.is_navigation() and self.rooms.signin.is_looping(browser, client_id)
+        browser = self.known_browser() if self.is_navigation() else None
+        return browser is not None and self.rooms.signin.is_looping(browser, client_id)
 
     def last_used_slug(self) -> str | None:
         """The establishment last used in this browser."""

@@ -30,7 +30,9 @@ log = structlog.get_logger(__name__)
 class MachineEndpoints:
     """A WSGI application: the machine endpoints here, the rest by `pages`. `observe(route, status, seconds)` counts."""
 
-    def __init__(self, provider: Provider, origins: OriginReader, pages: "WSGIApplication", observe: Callable[[str, int, float], None]) -> None:
+    def __init__(
+        self, provider: Provider, origins: OriginReader, pages: "WSGIApplication", observe: Callable[[str, int, float], None]
+    ) -> None:
         self._provider = provider
         self._origins = origins
         self._pages = pages

@@ -12,7 +12,7 @@ from flask import Blueprint, Response, request
 from idp.audit import EventType, Reason
 from idp.errors import Refused
 from idp.oauth.authorize import AuthorizationRefused
-from idp.oauth.logout import LogoutRequest
+from idp.oauth.end_session import LogoutRequest
 from idp.signin.dispatch import StepKind
 from idp.signin.interaction import AuthorizationRequest
 from idp.store.base import Session
@@ -107,7 +107,11 @@ def _logout(pages: Pages) -> Response:
     if session is None or judged.is_proven:
         return _sign_out(pages, session, judged)
     return pages.render(
-        "logout_confirm.html", form_action=judged.return_to, action="/logout/confirm", client_name=judged.client_name, hidden=list(parameters.items())
+        "logout_confirm.html",
+        form_action=judged.return_to,
+        action="/logout/confirm",
+        client_name=judged.client_name,
+        hidden=list(parameters.items()),
     )
 
 

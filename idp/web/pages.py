@@ -19,6 +19,7 @@ from idp.web.headers import secure
 from idp.web.help import help_pages
 from idp.web.http import HERE, Pages
 from idp.web.oidc import EXEMPT_FROM_FORM_TOKEN, create_oidc
+from idp.web.page_request import PageRequest
 from idp.web.rooms import Rooms
 from idp.web.signin import recover_form, signin_pages
 
@@ -34,6 +35,7 @@ def create_pages(rooms: Rooms) -> Flask:
     """The WSGI application of everything that a browser shows."""
     pages = Pages(rooms)
     app = Flask("idp.web", root_path=str(HERE), static_folder="static", template_folder="templates")
+    app.request_class = PageRequest
     app.config.update(
         SECRET_KEY=rooms.keyring.subkey("browser cookie"),
         SESSION_COOKIE_NAME=pages.browser_cookie,
@@ -46,6 +48,7 @@ def create_pages(rooms: Rooms) -> Flask:
         MAX_CONTENT_LENGTH=LARGEST_BODY,
         MAX_FORM_MEMORY_SIZE=LARGEST_BODY,
         MAX_FORM_PARTS=100,
+        # Compiled once, at first use: compiling all of them at start would double the time to the first answer.
         TEMPLATES_AUTO_RELOAD=False,
         # A form is good as long as its interaction: the token has no clock of its own.
         WTF_CSRF_TIME_LIMIT=None,
@@ -58,8 +61,6 @@ def create_pages(rooms: Rooms) -> Flask:
     _protect_forms(app, pages)
     app.after_request(lambda response: secure(response, uses_https=rooms.config.uses_https, form_action=g.get("form_action")))
     _handle_failures(app, pages)
-    for name in app.jinja_env.list_templates():
-        app.jinja_env.get_template(name)
     return app
 
 
@@ -85,7 +86,8 @@ def _protect_forms(app: Flask, pages: Pages) -> None:
     issuer = pages.rooms.config.issuer
 
     def check_sender() -> None:
-        if request.method == "POST" and request.endpoint not in EXEMPT_FROM_FORM_TOKEN and not _is_own(issuer):
+        is_form = request.method == "POST" and request.endpoint is not None and request.endpoint not in EXEMPT_FROM_FORM_TOKEN
+        if is_form and not _is_own(issuer):
             raise CSRFError("The form was sent by another site.")
 
     app.before_request(check_sender)

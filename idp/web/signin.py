@@ -3,9 +3,11 @@
 Owns which page and which status; every decision is the dispatcher's. A sign-in ends on a GET, so that a form sent twice does not end it twice.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
 from flask import Blueprint, Response, request
 
@@ -38,8 +40,8 @@ def signin_pages(pages: Pages) -> Blueprint:
     @blueprint.get("/<interaction_id>/<_act>")
     def reload(interaction_id: str, _act: str) -> Response:
         # A page that was answered to a POST, loaded again or asked in the other language.
-        query = request.query_string.decode("ascii", "ignore")
-        return pages.see_other(f"/signin/{interaction_id}" + (f"?{query}" if query else ""))
+        asked = request.args.get("lang", "")
+        return pages.see_other(f"/signin/{quote(interaction_id, safe='')}" + (f"?lang={asked}" if pages.languages.speaks(asked) else ""))
 
     @blueprint.post("/<interaction_id>/<act>")
     def act(interaction_id: str, act: str) -> Response:
@@ -112,7 +114,8 @@ class Visit:
             if not refused.is_throttled:
                 return self._page(interaction, step, error="wrong_credentials", status=403, typed=typed, tries_left=refused.tries_left)
             response = self._page(interaction, step, error="throttled", status=429, typed=typed, wait_minutes=refused.wait_minutes)
-            response.headers["Retry-After"] = str(max(1, int(refused.wait.total_seconds())))
+            if refused.wait:  # none when only an administrator can help
+                response.headers["Retry-After"] = str(math.ceil(refused.wait.total_seconds()))
             return response
         return None
 

@@ -159,8 +159,8 @@ def test_percentile_is_nearest_rank_when_values_are_unordered() -> None:
             summarise([])
 
 
-def test_histogram_counts_every_value_when_edges_hold_them() -> None:
-    told = histogram([0.0, 0.5, 1.0, 1.5, 2.0], [0.0, 1.0, 2.0], width=3)
+def test_histogram_counts_every_value_when_some_lie_beyond_the_edges() -> None:
+    told = histogram([-1.0, 0.5, 1.0, 1.5, 9.0], [0.0, 1.0, 2.0], width=3)
     assert [line.rsplit(" ", 1)[1] for line in told] == ["2", "3"]
     assert told[1].count("#") == 3
 

@@ -173,13 +173,17 @@ def test_userinfo_refuses_when_access_token_has_expired(world: World) -> None:
     """RFC 6750 section 3.1: five minutes later the token is over, though the Grant lives."""
     signed_in = world.sign_in("claire")
     world.clock.advance(timedelta(minutes=5))
-    assert_userinfo_refused(world, signed_in.party.userinfo(signed_in.tokens.access), error="invalid_token", reason="invalid_token", status=401)
+    assert_userinfo_refused(
+        world, signed_in.party.userinfo(signed_in.tokens.access), error="invalid_token", reason="invalid_token", status=401
+    )
 
 
 def test_userinfo_refuses_when_an_id_token_is_presented(world: World) -> None:
     """RFC 9068 section 4 and RFC 8725 section 3.11: the type of a token is checked."""
     signed_in = world.sign_in("claire")
-    assert_userinfo_refused(world, signed_in.party.userinfo(signed_in.tokens.identity), error="invalid_token", reason="invalid_token", status=401)
+    assert_userinfo_refused(
+        world, signed_in.party.userinfo(signed_in.tokens.identity), error="invalid_token", reason="invalid_token", status=401
+    )
 
 
 def test_userinfo_refuses_when_token_comes_in_the_url_or_twice(world: World) -> None:

@@ -90,11 +90,11 @@ def test_application_is_told_when_prompt_is_none_and_an_establishment_must_be_ch
     """OIDCC-3.1.2.6: interaction_required, when the Session's establishment is not one this client serves and two others are."""
     amina = world.account("amina")
     with world.arranging() as tx:
-        (glycines,) = (place for place in tx.people.attachments(amina.id) if place.profile == "coordinator")
         kept = tx.establishments.by_slug("glycines")
         client = tx.clients.get("glycines")
         assert kept is not None
         assert client is not None
+        (glycines,) = (attachment for attachment in tx.people.attachments(amina.id) if attachment.establishment_id == kept.id)
         tx.establishments.add(replace(kept, id=world.clock.new_id(), slug="lilas", name="Les Lilas"))
         lilas = tx.establishments.by_slug("lilas")
         assert lilas is not None
@@ -109,7 +109,9 @@ def test_application_is_told_when_prompt_is_none_and_an_establishment_must_be_ch
     assert "establishment-form" in page.forms
 
 
-@pytest.mark.parametrize(("client", "reason"), [("glycines", "client_not_open_to_establishment"), ("medecins", "client_not_open_to_profile")])
+@pytest.mark.parametrize(
+    ("client", "reason"), [("glycines", "client_not_open_to_establishment"), ("medecins", "client_not_open_to_profile")]
+)
 def test_application_is_told_when_prompt_is_none_and_it_is_closed_to_the_person(world: World, client: str, reason: str) -> None:
     """RFC 6749 section 4.1.2.1: access_denied at once, for no page could help."""
     browser = world.sign_in("claire").browser
@@ -267,6 +269,22 @@ def test_somebody_else_gets_no_code_when_id_token_hint_named_another(world: Worl
         page = browser.sign_in("claire.dubois", world.password)
     assert page.callback is None or page.callback["error"] == "login_required"
     assert world.events("signin.refused")[-1]["reason"] == "login_required"
+
+
+def test_hint_is_understood_when_nurse_works_at_many_establishments(world: World) -> None:
+    """OIDCC-3.1.2.1 (id_token_hint): our own ID token is never too long for us, even with every attachment in it."""
+    with world.arranging() as tx:
+        kept = tx.establishments.by_slug("tilleuls")
+        assert kept is not None
+        (attachment,) = tx.people.attachments(world.account("claire").id)
+        for number in range(20):
+            place_id = world.clock.new_id()
+            tx.establishments.add(replace(kept, id=place_id, slug=f"maison-{number}", name=f"La maison aux {number} volets"))
+            tx.people.attach(replace(attachment, id=world.clock.new_id(), establishment_id=place_id))
+    first = world.sign_in("claire", establishment="tilleuls")
+    assert len(first.tokens.identity) > 4096
+    party, page = ask(world, first.browser, prompt="none", id_token_hint=first.tokens.identity)
+    assert answered(party, page).claims["sub"] == first.tokens.claims["sub"]
 
 
 def test_application_is_told_when_id_token_hint_is_not_ours_or_not_its_own(world: World) -> None:

@@ -24,8 +24,8 @@ PHONE = {"phone_number": "+33600000042", "phone_number_verified": False}
 ADDRESS = {"address": {"street_address": "3 rue des Écoles", "postal_code": "69000", "locality": "Lyon", "country": "France"}}
 
 
-def userinfo(world: World, scope: str, person: str = "claire", **parameters: str) -> dict[str, Any]:
-    signed_in = world.sign_in(person, scope=scope, **parameters)
+def userinfo(world: World, scope: str, person: str = "claire") -> dict[str, Any]:
+    signed_in = world.sign_in(person, scope=scope)
     response = signed_in.party.userinfo(signed_in.tokens.access)
     assert response.status_code == 200, response.text
     found: dict[str, Any] = response.json()
@@ -142,8 +142,10 @@ def test_application_knows_where_the_nurse_works_when_it_asks_scope_establishmen
     assert {name: found[name] for name in wanted} == wanted
 
 
-@pytest.mark.parametrize(("slug", "roles", "sector"), [("tilleuls", ["nurse"], "Nuit"), ("glycines", ["coordinator"], None)])
-def test_active_establishment_is_the_asked_one_when_nurse_works_at_two(world: World, slug: str, roles: list[str], sector: str | None) -> None:
+@pytest.mark.parametrize(("slug", "roles", "sector"), [("tilleuls", ["nurse"], "Nuit"), ("glycines", ["manager"], None)])
+def test_active_establishment_is_the_asked_one_when_nurse_works_at_two(
+    world: World, slug: str, roles: list[str], sector: str | None
+) -> None:
     """Our scope: roles and sector are those of the active establishment; attachments list both."""
     claims = world.sign_in("amina", scope="openid establishment", establishment=slug).tokens.claims
     assert claims["establishment"] == {"tilleuls": TILLEULS, "glycines": GLYCINES}[slug]

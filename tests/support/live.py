@@ -3,8 +3,8 @@
 import json
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,18 +33,22 @@ class LiveServer:
     log: Path
     registered: Mapping[str, Registered]
     password: str = PASSWORD
+    _opened: ExitStack = field(default_factory=ExitStack)
 
     def browser(self, *origins: str, language: str = "fr") -> Browser:
         """A browser that follows redirects within the issuer and the named origins."""
-        return Browser(httpx.Client(timeout=20), self.issuer, language=language, origins=origins)
+        return Browser(self._client(), self.issuer, language=language, origins=origins)
 
     def relying_party(self, key: str = "carnet") -> RelyingParty:
         """The application behind a registered client."""
-        return RelyingParty(self.registered[key], httpx.Client(base_url=self.issuer, timeout=20), self.issuer, clock=SystemClock())
+        return RelyingParty(self.registered[key], self._client(), self.issuer, clock=SystemClock())
 
     def command(self, *arguments: str, typed: str = "") -> str:
         """An operator's command on this server's stores."""
         return vestibule(self.config_path, *arguments, typed=typed)
+
+    def _client(self) -> httpx.Client:
+        return self._opened.enter_context(httpx.Client(base_url=self.issuer, timeout=20))
 
     def notices(self) -> list[dict[str, Any]]:
         """The outbox, newest first."""
@@ -59,9 +63,9 @@ def live_server(folder: Path, listener: Listener, settings: Mapping[str, Any] | 
     port, admin_port = free_port(), free_port()
     issuer = f"http://localhost:{port}"
     (folder / "master.key").write_text(clock.new_token(), encoding="utf-8")
-    server = {"listen": f"127.0.0.1:{port}", "admin_listen": f"127.0.0.1:{admin_port}", "workers": 1}
+    listens = {"listen": f"127.0.0.1:{port}", "admin_listen": f"127.0.0.1:{admin_port}", "workers": 1}
     # Retries come at once: a test that waits for one must not wait long.
-    base: dict[str, Any] = {"issuer": issuer, "server": server, "logout": {"retries": ["500ms", "1s", "1s", "2s"]}}
+    base: dict[str, Any] = {"issuer": issuer, "server": listens, "logout": {"retries": ["500ms", "1s", "1s", "2s"]}}
     config_path = write_config(folder, {**base, **(settings or {})})
     registered = clients(clock, listener.url)
     database = open_database(load(config_path))
@@ -72,7 +76,9 @@ def live_server(folder: Path, listener: Listener, settings: Mapping[str, Any] | 
     database.close()
     log = folder / "vestibule.log"
     with running(vestibule_command(config_path, "serve"), log=log, ready=lambda: answers(f"{issuer}/readyz"), seconds=45):
-        yield LiveServer(issuer, f"http://127.0.0.1:{admin_port}", folder, config_path, log, registered)
+        server = LiveServer(issuer, f"http://127.0.0.1:{admin_port}", folder, config_path, log, registered)
+        with server._opened:
+            yield server
 
 
 def vestibule_command(config_path: Path, *arguments: str) -> list[str]:

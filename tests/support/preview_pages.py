@@ -40,8 +40,8 @@ class Page:
     context: Mapping[str, Any] = field(default_factory=dict)
 
 
-TILLEULS = {"name": "EHPAD Les Tilleuls", "slug": "les-tilleuls", "logo_type": "image/svg+xml"}
-LONG = {
+TILLEULS: Mapping[str, Any] = {"name": "EHPAD Les Tilleuls", "slug": "les-tilleuls", "logo_type": "image/svg+xml"}
+LONG: Mapping[str, Any] = {
     "name": "Établissement d'hébergement pour personnes âgées dépendantes Notre-Dame-de-la-Bonne-Espérance-et-du-Perpétuel-Secours de "
     "Saint-Rémy-en-Bouzemont-Saint-Genest-et-Isson",
     "slug": "notre-dame",
@@ -61,8 +61,8 @@ SHARED: Mapping[str, Any] = {
     "support": None,
     "support_code": "7QK2M4XV9T",
 }
-UNKNOWN_PLACE = {"establishment": None, "contact": None}
-EXTREME = {
+UNKNOWN_PLACE: Mapping[str, Any] = {"establishment": None, "contact": None}
+EXTREME: Mapping[str, Any] = {
     "establishment": LONG,
     "contact": LONG_CONTACT,
     "product_name": "Portail d'identité du groupement de la vallée",
@@ -130,7 +130,7 @@ ERRORS = {
     "post_logout_uri_mismatch": 400,
     "other": 400,
 }
-SESSIONS = [
+SESSIONS: list[dict[str, Any]] = [
     {"id": "s1", "opened": "21/11/2026 21:02", "last_active": "22/11/2026 06:40", "browser": "Firefox, Windows", "address": "10.4.0.23"},
     {
         "id": "s2",
@@ -216,6 +216,8 @@ PAGES: tuple[Page, ...] = (
     ),
     Page("signin-throttled", "signin.html", {**SIGNIN, "error": "throttled", "identifier": "sophie.martin", "wait_minutes": 8}),
     Page("signin-throttled-one", "signin.html", {**SIGNIN, "error": "throttled", "identifier": "sophie.martin", "wait_minutes": 1}),
+    Page("signin-throttled-day", "signin.html", {**SIGNIN, "error": "throttled", "identifier": "sophie.martin", "wait_minutes": 1381}),
+    Page("signin-locked", "signin.html", {**SIGNIN, "error": "throttled", "identifier": "sophie.martin", "wait_minutes": 0}),
     Page("signin-form-expired", "signin.html", {**SIGNIN, "error": "form_expired", "identifier": "sophie.martin"}),
     *(
         Page(f"signin-{notice}", "signin.html", {**SIGNIN, "notice": notice, "maintenance": EXTREME["maintenance"]})

@@ -16,6 +16,7 @@ from wsgiref.types import WSGIApplication
 import httpx
 import yaml
 
+from idp import app as composition
 from idp.config import Config, load
 from idp.crypto import PasswordHasher
 from idp.store.base import Account, Establishment
@@ -63,17 +64,13 @@ class World:
         return self.config.issuer
 
     @cached_property
-    def application(self) -> Any:
+    def application(self) -> composition.Application:
         """The built program, on the fixed clock."""
-        from idp import app as composition
-
         return composition.build(self.config, self.clock)
 
     @cached_property
     def wsgi(self) -> WSGIApplication:
         """The public WSGI callable."""
-        from idp import app as composition
-
         return composition.wsgi(self.application)
 
     @cached_property
@@ -202,7 +199,5 @@ def furnish(folder: Path, clock: FixedClock, listener: Listener) -> Furniture:
     with database.write() as tx:
         settle(tx, clock, registered=registered, password_hash=password_hash)
     database.close()
-    from idp import app as composition
-
     composition.build(config, clock).close()
     return Furniture(folder, registered)

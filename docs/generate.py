@@ -1,0 +1,218 @@
+"""Writes docs/reference/*.md from the program itself: settings, commands, event types, reason codes and metrics.
+
+`make docs` runs it; tests/test_docs.py fails when a file is stale, so that nothing of the program is undocumented. Calls no store.
+"""
+
+import sys
+from collections.abc import Iterator
+from datetime import time, timedelta
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+import click
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from idp.audit import EventType, Reason
+from idp.cli import vestibule
+from idp.config import Config, Section, format_duration
+from idp.telemetry import Metrics
+
+REFERENCE = Path(__file__).parent / "reference"
+WRITTEN = "<!-- Written by docs/generate.py (make docs): change the program, not this file. -->"
+
+
+def documents() -> dict[str, str]:
+    """Every reference document by file name."""
+    return {
+        "configuration.md": _configuration(),
+        "commands.md": _commands(),
+        "events.md": _codes(
+            "Event types", "What an audit line says has happened (column `type`). A published type never changes its meaning.", EventType
+        ),
+        "reasons.md": _codes(
+            "Reason codes", "Why something was refused or ended (column `reason` of an audit line). A published code never changes its meaning.", Reason
+        ),
+        "metrics.md": _metrics(),
+    }
+
+
+def settings(section: type[Section] = Config, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Every setting by its path, sections before what they hold: `server.listen`, `clients[].name`."""
+    for name, field in section.model_fields.items():
+        path = f"{prefix}{name}"
+        yield path, field
+        inner, is_list = _inner(field.annotation)
+        if inner is not None:
+            yield from settings(inner, f"{path}[]." if is_list else f"{path}.")
+
+
+def main() -> None:
+    """Write the files; `--check` only says which are stale and exits with 1."""
+    stale = [name for name, text in documents().items() if not (REFERENCE / name).is_file() or (REFERENCE / name).read_text("utf-8") != text]
+    if "--check" in sys.argv[1:]:
+        print("\n".join(f"stale: docs/reference/{name}" for name in stale) or "docs/reference is up to date")
+        raise SystemExit(1 if stale else 0)
+    REFERENCE.mkdir(exist_ok=True)
+    for name, text in documents().items():
+        (REFERENCE / name).write_text(text, "utf-8")
+    print(f"docs/reference: {len(stale)} file(s) written anew")
+
+
+def _configuration() -> str:
+    parts = [
+        "# Configuration",
+        WRITTEN,
+        "One YAML file, and the files it includes; `config.example.yaml` is a complete one. Unknown keys are errors. `vestibule check-config` "
+        "prints every error and warning at once. Durations are a whole number and a unit (`500ms`, `30s`, `30m`, `14h`, `7d`). Relative paths "
+        "are relative to the file. Secrets are `file:<path>` or `env:<NAME>`, never in the file itself.",
+        *_section("The file", Config, ""),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _section(title: str, section: type[Section], prefix: str) -> Iterator[str]:
+    yield f"## {title}"
+    yield " ".join((section.__doc__ or "").split())
+    rows = ["| setting | type | default | meaning |", "|---|---|---|---|"]
+    inner_sections = []
+    for name, field in section.model_fields.items():
+        inner, is_list = _inner(field.annotation)
+        if inner is not None:
+            inner_sections.append((f"{prefix}{name}{'[]' if is_list else ''}", inner))
+        rows.append(f"| `{prefix}{name}` | {_type(field)} | {_default(field)} | {_cell(field.description or '')} |")
+    yield "\n".join(rows)
+    for path, inner in inner_sections:
+        yield from _section(f"`{path}`", inner, f"{path}.")
+
+
+def _inner(annotation: Any) -> tuple[type[Section] | None, bool]:
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation, False
+    is_list = get_origin(annotation) is tuple
+    for part in get_args(annotation):
+        found, _ = _inner(part)
+        if found is not None:
+            return found, is_list
+    return None, False
+
+
+def _type(field: FieldInfo) -> str:
+    return "secret" if _is_secret(field.metadata) else _cell(_annotation(field.annotation))
+
+
+def _is_secret(metadata: Any) -> bool:
+    return any(getattr(getattr(item, "func", None), "__name__", "") == "_secret" for item in metadata)
+
+
+def _annotation(annotation: Any) -> str:
+    origin = get_origin(annotation)
+    arguments = get_args(annotation)
+    if origin is Literal:
+        return ", ".join(f"`{value}`" for value in arguments)
+    if origin in {Union, UnionType}:
+        return " or ".join(dict.fromkeys("null" if part is NoneType else _annotation(part) for part in arguments))
+    if origin is tuple:
+        return f"list of {_annotation(arguments[0])}"
+    if origin is dict:
+        return "mapping"
+    if hasattr(annotation, "__metadata__"):
+        return "secret" if _is_secret(annotation.__metadata__) else _annotation(arguments[0])
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return "section"
+    known = {str: "text", int: "number", bool: "true or false", timedelta: "duration", time: "time of day", Path: "path", Any: "any"}
+    return known.get(annotation, "network" if getattr(annotation, "__module__", "") == "ipaddress" else getattr(annotation, "__name__", str(annotation)))
+
+
+def _default(field: FieldInfo) -> str:
+    value = field.default
+    if value is PydanticUndefined:
+        return "**required**"
+    if isinstance(value, Section):
+        return ""
+    return f"`{_plain(value)}`"
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, timedelta):
+        return format_duration(value)
+    if isinstance(value, time):
+        return value.isoformat("minutes")
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_plain, value))}]"
+    return str(value) or '""'
+
+
+def _commands() -> str:
+    parts = [
+        "# Commands",
+        WRITTEN,
+        "Each command reads the configuration named by `--config` or `VESTIBULE_CONFIG`. Every change is an audit line by `operator:<user of the "
+        "operating system>`. Exit code 0: done; 2: refused, with the reason on standard error; `check-config` ends with 1 when the file is wrong.",
+        *_command(vestibule, click.Context(vestibule, info_name="vestibule")),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _command(command: click.Command, context: click.Context) -> Iterator[str]:
+    formatter = click.HelpFormatter(width=110)
+    command.format_usage(context, formatter)
+    yield f"## `{context.command_path}`"
+    yield " ".join((command.help or "").split("\n\n")[0].split())
+    more = [" ".join(part.split()) for part in (command.help or "").split("\n\n")[1:]]
+    if more:
+        yield "\n\n".join(more)
+    yield f"```\n{formatter.getvalue().strip().removeprefix('Usage: ')}\n```"
+    rows = [
+        f"| `{' '.join((*parameter.opts, *parameter.secondary_opts))}` | {_cell(_help(parameter))} |"
+        for parameter in command.params
+        if isinstance(parameter, click.Option) and not parameter.hidden
+    ]
+    if rows:
+        yield "\n".join(["| option | meaning |", "|---|---|", *rows])
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            if inner is not None:
+                yield from _command(inner, click.Context(inner, info_name=name, parent=context))
+
+
+def _help(option: click.Option) -> str:
+    text = option.help or ""
+    if isinstance(option.type, click.Choice):
+        text += f" One of: {', '.join(map(str, option.type.choices))}."
+    if option.required:
+        text += " Required."
+    if option.multiple and "repeat" not in text:
+        text += " May be repeated."
+    return text
+
+
+def _codes(title: str, intro: str, codes: Any) -> str:
+    rows = "\n".join(f"| `{code.value}` | {_cell(code.description)} |" for code in codes)
+    return f"# {title}\n\n{WRITTEN}\n\n{intro}\n\n| code | meaning |\n|---|---|\n{rows}\n"
+
+
+def _metrics() -> str:
+    rows = "\n".join(
+        f"| `{name}` | {kind} | {', '.join(f'`{label}`' for label in labels)} | {_cell(meaning)} |"
+        for name, kind, meaning, labels in Metrics().described()
+    )
+    intro = (
+        "Prometheus text on `/metrics` of the admin listener (`server.admin_listen`), all processes together. No label holds personal data. "
+        "Sign-ins, tokens and deliveries are counted from committed audit lines."
+    )
+    return f"# Metrics\n\n{WRITTEN}\n\n{intro}\n\n| metric | kind | labels | meaning |\n|---|---|---|---|\n{rows}\n"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    main()

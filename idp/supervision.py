@@ -1,0 +1,77 @@
+"""Processes that must not outlive, or be outlived: the worker is started again when it dies, and no child survives its parent.
+
+Owns `WorkSupervisor` (a thread of the serving parent) and `end_with_parent` (called by each child). Standard library only, so that it costs
+nothing at start.
+"""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+
+PR_SET_PDEATHSIG = 1
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 1.0, 60.0
+STEADY_AFTER_SECONDS = 60.0
+
+
+def end_with_parent() -> None:
+    """Be sent SIGTERM when the thread that started this process ends, even by kill -9 (Linux; elsewhere a no-op)."""
+    if not sys.platform.startswith("linux"):
+        return
+    parent = os.getppid()
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != parent:  # it died between the two calls
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+class WorkSupervisor:
+    """Keeps one child process running. `tell(event, **facts)` is told of starts and deaths."""
+
+    def __init__(
+        self, command: Sequence[str], *, stop_timeout_seconds: float, tell: Callable[..., object], elapsed: Callable[[], float]
+    ) -> None:
+        self._command = tuple(command)
+        self._stop_timeout_seconds = stop_timeout_seconds
+        self._tell = tell
+        self._elapsed = elapsed
+        self._stopping = threading.Event()
+        # A thread of its own for the child's whole life: `end_with_parent` looks at the thread that started it.
+        self._thread = threading.Thread(target=self._supervise, name="work-supervisor", daemon=True)
+
+    def start(self) -> None:
+        """Start the child; returns at once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask the child to stop, wait, kill it if it does not; nothing when it never started."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _supervise(self) -> None:
+        wait = FIRST_WAIT_SECONDS
+        while not self._stopping.is_set():
+            began = self._elapsed()
+            child = subprocess.Popen(self._command, stdin=subprocess.DEVNULL)  # noqa: S603 - our own interpreter and module
+            self._tell("work_process_started", pid=child.pid)
+            while child.poll() is None:
+                if self._stopping.wait(0.1):
+                    self._end(child)
+                    return
+            if self._elapsed() - began > STEADY_AFTER_SECONDS:
+                wait = FIRST_WAIT_SECONDS
+            self._tell("work_process_died", exit_status=child.returncode, next_start_in_seconds=wait)
+            self._stopping.wait(wait)
+            wait = min(wait * 2, LONGEST_WAIT_SECONDS)
+
+    def _end(self, child: "subprocess.Popen[bytes]") -> None:
+        child.terminate()
+        try:
+            child.wait(self._stop_timeout_seconds)
+        except subprocess.TimeoutExpired:
+            self._tell("work_process_killed", pid=child.pid)
+            child.kill()
+            child.wait()

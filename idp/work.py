@@ -1,0 +1,207 @@
+"""`vestibule work`: the jobs that no request should wait for: telling applications, ending what is overdue, deleting what ended long ago, keys.
+
+One process goes round them, each when it is due; a job that fails is logged, counted and tried again at its next turn, and does not keep the
+others from theirs. Owns the order and the pace; what each does is the room's it calls. Stops between two jobs.
+"""
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from time import perf_counter
+
+import structlog
+
+from idp.admin import AdminListener
+from idp.app import CONFIG_VARIABLE, Application, build, deliverer
+from idp.audit import Origin, Reason
+from idp.clock import Clock
+from idp.config import load
+from idp.endings import Cause, end_session
+from idp.errors import Refused
+from idp.oauth.keys import ensure, rotate
+from idp.store.base import Session
+from idp.supervision import end_with_parent
+from idp.telemetry import configure_logging, forget_dead_processes
+from policies.sessions import SessionFacts, SessionLimits, Standing, standing
+
+ACTOR = "system"
+TICK_SECONDS = 0.25
+BATCH = 200
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Job:
+    """Something done every so often; `run` returns how many things it did, for the log."""
+
+    name: str
+    every: timedelta
+    run: Callable[[], int]
+    due_at: datetime
+
+
+class Worker:
+    """The jobs of one program."""
+
+    def __init__(self, application: Application) -> None:
+        self.application = application
+        self.clock: Clock = application.clock
+        self.deliverer = deliverer(application)
+        self.stopping = threading.Event()
+        self.last_beat: datetime | None = None
+        now = self.clock.now()
+        minute = timedelta(minutes=1)
+        self.jobs = [
+            Job("deliver", timedelta(seconds=TICK_SECONDS), self.deliverer.run_once, now),
+            Job("measure", timedelta(seconds=10), self.measure, now),
+            Job("end_overdue_sessions", minute, self.end_overdue_sessions, now),
+            Job("sweep_ephemeral", minute, application.ephemeral.sweep, now),
+            Job("clear_answers", minute, self.clear_answers, now),
+            Job("sweep", minute, self.sweep, now),
+            Job("keys", minute, self.keep_keys, now),
+            Job("forget_dead_processes", minute, self.forget_dead, now),
+        ]
+
+    def run(self) -> None:
+        """Go round until told to stop."""
+        while not self.stopping.is_set():
+            self.run_due()
+            self.stopping.wait(TICK_SECONDS)
+        self.deliverer.close()
+
+    def run_due(self) -> None:
+        """Every job whose turn has come, once."""
+        for job in self.jobs:
+            now = self.clock.now()
+            if self.stopping.is_set() or now < job.due_at:
+                continue
+            job.due_at = now + job.every
+            try:
+                done = job.run()
+            except Exception:
+                # The edge of the worker: the job is tried again at its next turn, and an alarm can stand on the counter.
+                self.application.metrics.count_failure(job.name)
+                log.exception("job_failed", job=job.name)
+            else:
+                if done:
+                    log.info("job_done", job=job.name, done=done)
+        self.last_beat = self.clock.now()
+        self.application.metrics.beat(self.last_beat)
+
+    def is_alive(self) -> bool:
+        """Whether the jobs went round within the last minute."""
+        return self.last_beat is not None and self.clock.now() - self.last_beat < timedelta(minutes=1)
+
+    def end_overdue_sessions(self) -> int:
+        """End Sessions past their idle or absolute limit; their applications are told through the outbox."""
+        settings = self.application.config.sessions
+        limits = SessionLimits(settings.idle, settings.absolute, settings.concurrent)
+        ended = 0
+        while not self.stopping.is_set():
+            with self.application.database.read() as tx:
+                overdue = tx.sessions.overdue(self.clock.now(), idle=settings.idle, absolute=settings.absolute, limit=BATCH)
+            for session in overdue:
+                ended += self._end_if_overdue(session.id, limits)
+            if len(overdue) < BATCH:
+                break
+        return ended
+
+    def _end_if_overdue(self, session_id: str, limits: SessionLimits) -> int:
+        """One at a time and looked at again inside the transaction: the person may have come back since, and a sign-in must not wait long."""
+        with self.application.database.write() as tx:
+            session = tx.sessions.get(session_id)
+            reason = None if session is None else _overdue_reason(session, limits, self.clock.now())
+            if session is None or reason is None:
+                return 0
+            return end_session(tx, session, Cause(reason, ACTOR, self._origin()), clock=self.clock).sessions
+
+    def clear_answers(self) -> int:
+        """Forget refresh answers past the retry window."""
+        before = self.clock.now() - self.application.config.tokens.refresh_retry_window
+        with self.application.database.write() as tx:
+            return tx.sweep.clear_sealed_answers(before)
+
+    def sweep(self) -> int:
+        """Delete what ended longer ago than it is kept, a batch of each kind."""
+        now = self.clock.now()
+        before = now - self.application.config.retention.ended
+        with self.application.database.write() as tx:
+            deleted = tx.sweep.delete_spent_identifiers(now)
+        for name in ("delete_grants", "delete_sessions", "delete_notices"):
+            with self.application.database.write() as tx:
+                deleted += getattr(tx.sweep, name)(before)
+        return deleted
+
+    def keep_keys(self) -> int:
+        """Rotate the signing keys when their time has come."""
+        every = self.application.config.keys.rotate_every
+        now = self.clock.now()
+        with self.application.database.read() as tx:
+            current = [key for key in tx.keys.all() if key.state == "current"]
+        is_old = every is not None and any(key.activated_at is not None and now - key.activated_at >= every for key in current)
+        if current and not is_old:
+            return 0
+        with self.application.database.write() as tx:
+            if not current:
+                ensure(tx, self.application.keyring, self.clock)
+                return 1
+            try:
+                rotate(tx, self.application.keyring, self.clock, actor=ACTOR, origin=self._origin())
+            except Refused as refused:
+                log.info("keys_not_rotated", reason=refused.reason, detail=refused.detail)
+                return 0
+        return 1
+
+    def measure(self) -> int:
+        """Set the gauges that only the stores can tell."""
+        now = self.clock.now()
+        began = perf_counter()
+        self.application.database.ping()
+        ping = perf_counter() - began
+        with self.application.database.read() as tx:
+            waiting = tx.outbox.waiting()
+            oldest = tx.outbox.oldest_waiting()
+            sessions = tx.sessions.count_open(now, idle=self.application.config.sessions.idle)
+        age = (now - oldest).total_seconds() if oldest else 0.0
+        self.application.metrics.observe_stores(waiting=waiting, oldest_seconds=age, sessions=sessions, ping_seconds=ping)
+        return 0
+
+    def forget_dead(self) -> int:
+        """Take back what a server process that died was counting as in progress."""
+        forget_dead_processes()
+        return 0
+
+    def _origin(self) -> Origin:
+        return Origin(self.clock.new_code(10), "local")
+
+
+def work(config_path: Path) -> None:
+    """Run the jobs and the admin listener until SIGTERM or SIGINT."""
+    config = load(config_path)
+    configure_logging(config.log_level)
+    with ExitStack() as stack:
+        application = build(config)
+        stack.callback(application.close)
+        worker = Worker(application)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: worker.stopping.set())
+        listener = AdminListener(config.server.admin_listen, render=application.metrics.render, is_alive=worker.is_alive)
+        stack.enter_context(listener)
+        log.info("work_started", admin_listen=config.server.admin_listen)
+        worker.run()
+        log.info("work_stopped")
+
+
+def _overdue_reason(session: Session, limits: SessionLimits, now: datetime) -> Reason | None:
+    facts = SessionFacts(session.created_at, session.last_active_at, session.expires_at, session.ended_at)
+    return {Standing.IDLE_EXPIRED: Reason.IDLE, Standing.ABSOLUTE_EXPIRED: Reason.ABSOLUTE_LIMIT}.get(standing(facts, limits, now))
+
+
+if __name__ == "__main__":
+    end_with_parent()
+    work(Path(os.environ[CONFIG_VARIABLE]))

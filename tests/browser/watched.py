@@ -1,0 +1,61 @@
+"""A Chromium page that is watched: every request's origin, every page's weight, every console error, and axe-core on demand."""
+
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import ConsoleMessage, Page, Request, Response
+
+HEAVIEST_BYTES = 150_000
+RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}}
+
+
+@dataclass
+class Watched:
+    """`page` is Playwright's. `allowed` are the origins that may be asked; everything else is a fault."""
+
+    page: Page
+    allowed: tuple[str, ...]
+    foreign: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    _responses: list[Response] = field(default_factory=list)
+    _documents: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.page.on("request", self._asked)
+        self.page.on("response", lambda response: self._responses.append(response))  # a plain method of list cannot be marked
+        self.page.on("console", self._said)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+
+    def weight(self, url: str) -> int:
+        """Load a URL again in the same browser without its cache, and count the bytes of every body as sent."""
+        session = self.page.context.new_cdp_session(self.page)
+        session.send("Network.setCacheDisabled", {"cacheDisabled": True})
+        self._responses.clear()
+        self.page.goto(url, wait_until="networkidle")
+        session.detach()
+        return sum(response.request.sizes()["responseBodySize"] for response in self._responses)
+
+    def check(self) -> None:
+        """Nothing foreign asked, nothing broken in the console, and nothing that axe-core objects to (WCAG 2.2 AA)."""
+        assert not self.foreign, self.foreign
+        assert not self.errors, self.errors
+        results = Axe().run(self.page, options=RULES)
+        found = [
+            f"{violation['id']} ({violation['impact']}): {violation['help']}: "
+            + "; ".join(node["html"][:160] for node in violation["nodes"])
+            for violation in results.response["violations"]
+        ]
+        assert not found, f"{self.page.url}\n" + "\n".join(found)
+
+    def _said(self, message: ConsoleMessage) -> None:
+        # Chromium writes an error for every page that answers 4xx, as a wrong password rightly does; a missing image or style stays a fault.
+        if message.type == "error" and message.location["url"] not in self._documents:
+            self.errors.append(f"{message.text} {message.location['url']}")
+
+    def _asked(self, request: Request) -> None:
+        if request.is_navigation_request():
+            self._documents.add(request.url)
+        parts = urlsplit(request.url)
+        if parts.scheme in {"http", "https", "ws", "wss"} and f"{parts.scheme}://{parts.netloc}" not in self.allowed:
+            self.foreign.append(request.url)

@@ -1,0 +1,57 @@
+"""`python -m demo` as a subprocess: started, announced, and stopped as Ctrl-C does."""
+
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.processes import free_port, stop, wait_until
+
+REPOSITORY = Path(__file__).parents[2]
+STARTED = "Ctrl-C"
+SECONDS = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Demonstration:
+    """A running demonstration. `output` is what its terminal shows."""
+
+    issuer: str
+    app_url: str
+    folder: Path
+    log: Path
+    process: "subprocess.Popen[bytes]"
+
+    @property
+    def config_path(self) -> Path:
+        """Its configuration."""
+        return self.folder / "vestibule.yaml"
+
+    def output(self) -> str:
+        """What was printed so far."""
+        return self.log.read_text(encoding="utf-8")
+
+
+@contextmanager
+def demonstration(folder: Path, *, python: str, ports: tuple[int, int] | None = None) -> Iterator[Demonstration]:
+    """The demonstration with its data in `folder`, for the length of the block."""
+    port, app_port = ports or (free_port(), free_port())
+    log = folder / "terminal.log"
+    data = folder / "data"
+    command = [python, "-m", "demo", "--port", str(port), "--app-port", str(app_port), "--folder", str(data)]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=REPOSITORY, start_new_session=True
+        )
+    try:
+        wait_until(lambda: STARTED in log.read_text(encoding="utf-8"), seconds=SECONDS, process=process, log=log)
+        yield Demonstration(f"http://localhost:{port}", f"http://localhost:{app_port}", data, log, process)
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                stop(process)
