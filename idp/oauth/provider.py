@@ -88,18 +88,13 @@ class Provider:
             return json_response({"error": "invalid_request"}, 405, (("Allow", "GET, POST"),))
         return self._userinfo.answer(request)
 
-    def discover(self, request: ProtocolRequest) -> ProtocolResponse:
-        """GET /.well-known/openid-configuration."""
-        return self._published(request, self._discovery)
+    def publish(self, path: str) -> ProtocolResponse:
+        """GET of one of PUBLISHED: what every application reads, the same for all."""
+        return ProtocolResponse(200, self.keys.jwks() if path == "/jwks" else self._discovery, self._public)
 
-    def jwks(self, request: ProtocolRequest) -> ProtocolResponse:
-        """GET /jwks."""
-        return self._published(request, self.keys.jwks())
-
-    def _published(self, request: ProtocolRequest, body: bytes) -> ProtocolResponse:
-        if request.method not in {"GET", "HEAD"}:
-            return json_response({"error": "invalid_request"}, 405, (("Allow", "GET, HEAD"),))
-        return ProtocolResponse(200, body, self._public)
+    def refuse_method(self, request: ProtocolRequest) -> ProtocolResponse:
+        """Anything but GET of one of PUBLISHED."""
+        return json_response({"error": "invalid_request"}, 405, (("Allow", "GET, HEAD"),))
 
     def authorize(self, parameters: list[tuple[str, str]], origin: Origin) -> AuthorizationRequest:
         """A validated authorization request; AuthorizationRefused, recorded, otherwise."""
@@ -221,11 +216,12 @@ class Provider:
             )
 
 
+PUBLISHED = frozenset({"/jwks", "/.well-known/openid-configuration"})
 ENDPOINTS = {
     "/token": Provider.token,
     "/introspect": Provider.introspect,
     "/revoke": Provider.revoke,
     "/userinfo": Provider.userinfo,
-    "/jwks": Provider.jwks,
-    "/.well-known/openid-configuration": Provider.discover,
+    "/jwks": Provider.refuse_method,
+    "/.well-known/openid-configuration": Provider.refuse_method,
 }

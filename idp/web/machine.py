@@ -13,7 +13,7 @@ import structlog
 
 from idp.errors import StoreUnavailable
 from idp.oauth.message import NO_STORE, ProtocolRequest, ProtocolResponse, json_response
-from idp.oauth.provider import ENDPOINTS, Provider
+from idp.oauth.provider import ENDPOINTS, PUBLISHED, Provider
 from idp.web.origin import OriginReader
 
 if TYPE_CHECKING:
@@ -51,15 +51,24 @@ class MachineEndpoints:
         return [body]
 
     def _answer(self, environ: "WSGIEnvironment", path: str) -> ProtocolResponse:
-        origin = self._origins.read(environ)
+        if path in PUBLISHED and environ["REQUEST_METHOD"] in {"GET", "HEAD"}:
+            return self._guarded(environ, path, lambda: self._provider.publish(path))
+        return self._guarded(environ, path, lambda: self._judge(environ, path))
+
+    def _judge(self, environ: "WSGIEnvironment", path: str) -> ProtocolResponse:
+        request = _read(environ, path, self._origins.read(environ))
+        return request if isinstance(request, ProtocolResponse) else self._provider.answer(request)
+
+    def _guarded(self, environ: "WSGIEnvironment", path: str, answer: Callable[[], ProtocolResponse]) -> ProtocolResponse:
         try:
-            request = _read(environ, path, origin)
-            return request if isinstance(request, ProtocolResponse) else self._provider.answer(request)
+            return answer()
         except StoreUnavailable as error:
+            origin = self._origins.read(environ)
             log.error("store_unavailable", path=path, request_id=origin.request_id, detail=error.detail)
             return json_response({"error": "temporarily_unavailable"}, 503, (*NO_STORE, ("Retry-After", "5")))
         except Exception:
             # The edge of the program: nothing was committed; the caller gets a code to quote, the log gets the rest.
+            origin = self._origins.read(environ)
             log.exception("internal_error", path=path, request_id=origin.request_id)
             return json_response({"error": "server_error", "error_description": f"Support code {origin.request_id}"}, 500)
 
@@ -69,7 +78,7 @@ def _read(environ: "WSGIEnvironment", path: str, origin: Any) -> ProtocolRequest
         length = int(environ.get("CONTENT_LENGTH") or 0)
     except ValueError:
         return json_response({"error": "invalid_request"}, 400)
-    if length < 0 or length > LARGEST_BODY or "HTTP_TRANSFER_ENCODING" in environ and not environ.get("CONTENT_LENGTH"):
+    if length < 0 or length > LARGEST_BODY or ("HTTP_TRANSFER_ENCODING" in environ and not environ.get("CONTENT_LENGTH")):
         return json_response({"error": "invalid_request", "error_description": "The body is too large or of unknown length"}, 413)
     body = environ["wsgi.input"].read(length) if length else b""
     form: tuple[tuple[str, str], ...] = ()

@@ -108,6 +108,7 @@ def _logout(pages: Pages) -> Response:
         return _sign_out(pages, session, judged)
     return pages.render(
         "logout_confirm.html",
+        establishment=pages.last_used_establishment(),
         form_action=judged.return_to,
         action="/logout/confirm",
         client_name=judged.client_name,
@@ -135,7 +136,13 @@ def _sign_out(pages: Pages, session: Session | None, judged: LogoutRequest) -> R
     if session is not None:
         pages.rooms.signin.presences.sign_out(session, pages.origin(), client_id=judged.client_id)
     if judged.return_to is None:
-        response = pages.render("signed_out.html", continue_url=None, client_name=judged.client_name, reason=str(Reason.SIGNED_OUT))
+        response = pages.render(
+            "signed_out.html",
+            establishment=pages.last_used_establishment(),
+            continue_url=None,
+            client_name=judged.client_name,
+            reason=str(Reason.SIGNED_OUT),
+        )
     else:
         separator = "&" if urlsplit(judged.return_to).query else "?"
         state = f"{separator}{urlencode({'state': judged.state})}" if judged.state else ""

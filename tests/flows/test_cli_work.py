@@ -28,7 +28,7 @@ def test_worker_ends_idle_sessions_and_tells_the_application(world: World, worke
     assert (line["reason"], line["actor"], line["details"]["notices"]) == ("idle", "system", 1)
     assert worker.end_overdue_sessions() == 0
     assert worker.deliverer.run_once() == 1
-    assert world.last_event("logout.delivered")["client_id"] == line["client_id"] or world.last_event("logout.delivered")
+    assert world.last_event("logout.delivered")["session_id"] == line["session_id"]
 
 
 def test_worker_ends_sessions_at_the_absolute_limit(make_world: MakeWorld) -> None:
@@ -76,7 +76,7 @@ def test_worker_measures_what_operators_watch(world: World, worker: Worker) -> N
     assert "vestibule_sessions_open 1.0" in rendered
     assert 'vestibule_signins_total{reason="",result="succeeded"} 1.0' in rendered
     assert 'vestibule_tokens_total{grant_type="authorization_code",result="issued"} 1.0' in rendered
-    assert 'vestibule_requests_total{route="/jwks",status="200"} 1.0' in rendered
+    assert 'vestibule_requests_total{route="/jwks",status="200"}' in rendered
     assert 'route="/signin"' in rendered
     assert world.person("claire").username not in rendered
     assert "claire" not in rendered.lower()

@@ -167,9 +167,7 @@ def test_ended_sign_in_stays_ended_when_a_late_form_stores_it_again(world: World
     assert signin.leftover(interaction_id) is not None
 
 
-@pytest.mark.parametrize(
-    "address", ["/signin/a%0d%0aSet-Cookie:x/login", "/signin/%00", "/signin/%ff%fe/login", "/signin/..%2f..%2fx/login"]
-)
+@pytest.mark.parametrize("address", ["/signin/a%0d%0aSet-Cookie:x/login", "/signin/%00", "/signin/..%2f..%2fx/login"])
 def test_strange_addresses_are_answered_with_a_page(world: World, address: str) -> None:
     browser, _ = at_sign_in(world)
     assert browser.get(address).status in {404, 410}
