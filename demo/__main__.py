@@ -49,8 +49,8 @@ def main() -> int:
 
 def _serve(place: Place) -> int:
     servers: list[Server] = []
-    signal.signal(signal.SIGTERM, _interrupt)
-    signal.signal(signal.SIGHUP, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     try:
         print("Démarrage… / Starting…", flush=True)
         servers.append(_start_provider(place))

@@ -27,7 +27,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from demo.local_sessions import LocalSession, LocalSessions
 from demo.logout_token import Refused, read_logout_token
-from demo.texts import ENGLISH, FRENCH, PROFILES, PROOFS
+from demo.texts import ENGLISH, FRENCH, LEVELS, PROFILES, PROOFS
 
 SCOPE = "openid profile email establishment"
 REFRESH_BEFORE_SECONDS = 60
@@ -184,7 +184,7 @@ def _shown(local: LocalSession, issuer: str) -> dict[str, Any]:
             for entry in claims.get("attachments", ())
         ],
         "proofs": [_word(PROOFS, means) for means in claims.get("amr", ())],
-        "acr": claims.get("acr"),
+        "level": _word(LEVELS, claims["acr"]) if "acr" in claims else None,
         "zone": t["zone_outside"] if claims.get("zone") in {None, "outside"} else claims["zone"],
         "signed_in_at": datetime.fromtimestamp(claims["auth_time"], UTC)
         .astimezone(zone)

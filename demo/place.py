@@ -54,7 +54,7 @@ class Place:
             "server": {"listen": f"127.0.0.1:{self.port}", "admin_listen": f"127.0.0.1:{self.admin_port}", "workers": 1},
             "database": {"url": "sqlite:///vestibule.db"},
             "ephemeral": {"url": "sqlite:///ephemeral.db"},
-            "pages": {"support": "Démonstration : personne ne répond à ces numéros. / Demonstration: nobody answers these numbers."},
+            "pages": {"support": "Démonstration (demo) : 04 00 00 00 00"},
             "establishments": [
                 {
                     "slug": "tilleuls",

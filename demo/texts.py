@@ -27,6 +27,10 @@ PROOFS: Mapping[str, tuple[str, str]] = {
     "sms": ("code par SMS", "code by text message"),
     "wia": ("session Windows", "Windows session"),
 }
+# What the identity provider says of the whole sign-in (`acr`).
+LEVELS: Mapping[str, tuple[str, str]] = {
+    "urn:vestibule:acr:password": ("une seule preuve", "one proof only"),
+}
 FRENCH: Mapping[str, str] = {
     "title": "Carnet de soins",
     "tagline": "Application de démonstration, fictive : aucun vrai résident, aucune vraie donnée.",

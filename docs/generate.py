@@ -32,7 +32,9 @@ def documents() -> dict[str, str]:
             "Event types", "What an audit line says has happened (column `type`). A published type never changes its meaning.", EventType
         ),
         "reasons.md": _codes(
-            "Reason codes", "Why something was refused or ended (column `reason` of an audit line). A published code never changes its meaning.", Reason
+            "Reason codes",
+            "Why something was refused or ended (column `reason` of an audit line). A published code never changes its meaning.",
+            Reason,
         ),
         "metrics.md": _metrics(),
     }
@@ -50,7 +52,9 @@ def settings(section: type[Section] = Config, prefix: str = "") -> Iterator[tupl
 
 def main() -> None:
     """Write the files; `--check` only says which are stale and exits with 1."""
-    stale = [name for name, text in documents().items() if not (REFERENCE / name).is_file() or (REFERENCE / name).read_text("utf-8") != text]
+    stale = [
+        name for name, text in documents().items() if not (REFERENCE / name).is_file() or (REFERENCE / name).read_text("utf-8") != text
+    ]
     if "--check" in sys.argv[1:]:
         print("\n".join(f"stale: docs/reference/{name}" for name in stale) or "docs/reference is up to date")
         raise SystemExit(1 if stale else 0)
@@ -122,7 +126,9 @@ def _annotation(annotation: Any) -> str:
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return "section"
     known = {str: "text", int: "number", bool: "true or false", timedelta: "duration", time: "time of day", Path: "path", Any: "any"}
-    return known.get(annotation, "network" if getattr(annotation, "__module__", "") == "ipaddress" else getattr(annotation, "__name__", str(annotation)))
+    return known.get(
+        annotation, "network" if getattr(annotation, "__module__", "") == "ipaddress" else getattr(annotation, "__name__", str(annotation))
+    )
 
 
 def _default(field: FieldInfo) -> str:

@@ -20,12 +20,12 @@ from idp.signin.signin import SignIn
 from idp.store.base import Ephemeral
 from idp.store.database import Database
 from idp.store.ephemeral import EmbeddedEphemeral
-from idp.telemetry import Metrics, ObservedPages, configure_logging
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
     from idp.oauth.logout import Deliverer
+    from idp.telemetry import Metrics
 
 CONFIG_VARIABLE = "VESTIBULE_CONFIG"
 
@@ -50,7 +50,7 @@ class Application:
     database: Database
     ephemeral: Ephemeral
     hasher: PasswordHasher
-    metrics: Metrics
+    metrics: "Metrics"
     provider: Provider
     signin: SignIn
 
@@ -75,6 +75,9 @@ def open_stores(config: Config, clock: Clock | None = None, on_events: Callable[
 
 def build(config: Config, clock: Clock | None = None) -> Application:
     """The parts, on a migrated database."""
+    # Imported here: the metrics library decides at its import whether processes count together, which only idp.serve knows.
+    from idp.telemetry import Metrics
+
     metrics = Metrics()
     stores = open_stores(config, clock, metrics.count_events)
     ephemeral = EmbeddedEphemeral(config.ephemeral.url, stores.clock)
@@ -103,6 +106,7 @@ def deliverer(application: Application) -> "Deliverer":
 def wsgi(application: Application) -> "WSGIApplication":
     """The WSGI application: machine endpoints first, then pages."""
     # Imported here so that the worker and the operators' commands do not load the web layer.
+    from idp.telemetry import ObservedPages
     from idp.web.machine import MachineEndpoints
     from idp.web.origin import OriginReader
     from idp.web.pages import create_pages
@@ -126,6 +130,8 @@ def wsgi(application: Application) -> "WSGIApplication":
 
 def from_environment() -> "WSGIApplication":
     """What a granian worker calls once: the application of the configuration that VESTIBULE_CONFIG names."""
+    from idp.telemetry import configure_logging
+
     config = load(Path(os.environ[CONFIG_VARIABLE]))
     configure_logging(config.log_level)
     return wsgi(build(config))

@@ -98,9 +98,7 @@ def put_establishment(
     return bool(changed)
 
 
-def put_client(
-    tx: Transaction, settings: ClientSettings, author: Author, *, secret_digest: str | None, source: str, clock: Clock
-) -> bool:
+def put_client(tx: Transaction, settings: ClientSettings, author: Author, *, secret_digest: str | None, source: str, clock: Clock) -> bool:
     """Add or change a client; whether anything changed. The file takes over one that a command had added."""
     before = tx.clients.get(settings.client_id)
     if not tx.clients.put(settings, secret_digest=secret_digest, source=source, now=clock.now()):
@@ -155,7 +153,9 @@ def rotate_secret(tx: Transaction, client: Client, author: Author, *, clock: Clo
     """Give a client a new secret; the old one stops at once. Raises RegistryRefused when it has none, or the file owns it."""
     refuse_if_configured(client.source, client.client_id)
     if client.secret_digest is None:
-        raise RegistryRefused("no_secret", f"{client.client_id} proves itself by {client.settings.token_endpoint_auth_method}, not by a secret")
+        raise RegistryRefused(
+            "no_secret", f"{client.client_id} proves itself by {client.settings.token_endpoint_auth_method}, not by a secret"
+        )
     secret = new_secret(clock)
     put_client(tx, client.settings, author, secret_digest=digest(secret), source=client.source, clock=clock)
     return secret

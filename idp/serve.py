@@ -37,6 +37,7 @@ def serve(config_path: Path, author: Author) -> None:
     config = load(config_path)
     host, port = _address(config.server.listen)
     _refuse_taken(host, port)
+    prepare(config, author)
     with ExitStack() as stack:
         _share_metrics(stack)
         # Now, and not at the top: the metrics' directory must be known before the library is imported.
@@ -45,7 +46,6 @@ def serve(config_path: Path, author: Author) -> None:
 
         os.environ[CONFIG_VARIABLE] = str(config_path.absolute())
         configure_logging(config.log_level)
-        prepare(config, author)
         _preload()
         _run(config, host=host, port=port, stack=stack)
 
@@ -65,7 +65,8 @@ def prepare(config: Config, author: Author) -> None:
             has_keys = any(key.state == "current" for key in tx.keys.all())
         if demo and not config.is_loopback:
             raise CannotServe(
-                "demo_account", f"the store holds {demo} demonstration account(s), and {config.issuer} is not on this machine: end them first"
+                "demo_account",
+                f"the store holds {demo} demonstration account(s), and {config.issuer} is not on this machine: end them first",
             )
         apply(stores.database, config, author, clock=stores.clock)
         with stores.database.write() as tx:

@@ -28,8 +28,29 @@ REDACTED = "[redacted]"
 MAX_DEPTH = 6
 # A key is secret when one of its words is; `code` alone or at the end, but not a status, reason or support code.
 SECRET_WORDS = frozenset(
-    "password passwd pwd secret token tokens cookie cookies authorization assertion verifier csrf challenge nonce jwt credential "
-    "credentials otp pin hash digest".split()
+    {
+        "password",
+        "passwd",
+        "pwd",
+        "secret",
+        "token",
+        "tokens",
+        "cookie",
+        "cookies",
+        "authorization",
+        "assertion",
+        "verifier",
+        "csrf",
+        "challenge",
+        "nonce",
+        "jwt",
+        "credential",
+        "credentials",
+        "otp",
+        "pin",
+        "hash",
+        "digest",
+    }
 )
 HARMLESS_CODES = frozenset({"status_code", "reason_code", "support_code", "exit_code", "error_code"})
 SECRET_TEXTS = (
@@ -42,8 +63,23 @@ SECRET_TEXTS = (
     re.compile(r"(?i)(?:set-)?cookie:[^\r\n]+"),
 )
 ROUTES = frozenset(
-    "/ /.well-known/openid-configuration /jwks /authorize /token /userinfo /introspect /revoke /logout /signin /account /help /static "
-    "/healthz /readyz /metrics".split()
+    {
+        "/",
+        "/.well-known/openid-configuration",
+        "/jwks",
+        "/authorize",
+        "/token",
+        "/userinfo",
+        "/introspect",
+        "/revoke",
+        "/logout",
+        "/signin",
+        "/account",
+        "/help",
+        "/static",
+        "/healthz",
+        "/readyz",
+    }
 )
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 
@@ -142,13 +178,22 @@ class Metrics:
             "vestibule_request_seconds", "Time to answer a request, in seconds.", ("route",), registry=self.registry, buckets=SECONDS
         )
         self._signins = Counter(
-            "vestibule_signins", "Sign-ins by result (succeeded, refused, cancelled, restarted) and reason code.", ("result", "reason"), registry=self.registry
+            "vestibule_signins",
+            "Sign-ins by result (succeeded, refused, cancelled, restarted) and reason code.",
+            ("result", "reason"),
+            registry=self.registry,
         )
         self._tokens = Counter(
-            "vestibule_tokens", "Token requests by grant type and result (issued, refused, repeated).", ("grant_type", "result"), registry=self.registry
+            "vestibule_tokens",
+            "Token requests by grant type and result (issued, refused, repeated).",
+            ("grant_type", "result"),
+            registry=self.registry,
         )
         self._deliveries = Counter(
-            "vestibule_logout_deliveries", "Back-channel logouts by result (delivered, retried, abandoned).", ("result",), registry=self.registry
+            "vestibule_logout_deliveries",
+            "Back-channel logouts by result (delivered, retried, abandoned).",
+            ("result",),
+            registry=self.registry,
         )
         self._events = Counter("vestibule_events", "Audit lines written, by type.", ("type",), registry=self.registry)
         self.hashes = Gauge(
@@ -161,7 +206,9 @@ class Metrics:
         self._outbox_age = self._gauge("vestibule_outbox_oldest_seconds", "Age of the oldest notice that waits, in seconds.")
         self._sessions = self._gauge("vestibule_sessions_open", "Sessions within their idle and absolute limits.")
         self._store = self._gauge("vestibule_store_ping_seconds", "Time the store took to answer its last check, in seconds.")
-        self._beat = self._gauge("vestibule_work_last_beat_timestamp_seconds", "When the worker last went round its jobs, in seconds since 1970.")
+        self._beat = self._gauge(
+            "vestibule_work_last_beat_timestamp_seconds", "When the worker last went round its jobs, in seconds since 1970."
+        )
         self._job_failures = Counter("vestibule_work_failures", "Jobs of the worker that failed.", ("job",), registry=self.registry)
 
     def _gauge(self, name: str, text: str) -> Gauge:

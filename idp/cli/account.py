@@ -203,7 +203,9 @@ def show(place: Place, who: str) -> None:
         password = tx.people.password(found.id)
         shown = {
             **_summary(found),
-            "identifiers": [{"kind": kind, "value": value, "scope": scope or None} for kind, value, scope in tx.people.identifiers(found.id)],
+            "identifiers": [
+                {"kind": kind, "value": value, "scope": scope or None} for kind, value, scope in tx.people.identifiers(found.id)
+            ],
             "password": {"changed_at": password.changed_at.isoformat(), "must_change": password.must_change} if password else None,
             "last_sign_in": tx.events.last_sign_in(found.id),
             "attachments": [
@@ -247,7 +249,12 @@ def unblock(place: Place, who: str) -> None:
 @click.option("--dry-run", is_flag=True, help="Say what would happen; change nothing.")
 @click.option("--keep-good", is_flag=True, help="Import the good lines even when others are wrong. Default: all or nothing.")
 @click.option("--attach-existing", is_flag=True, help="A line about somebody already there, of the same name, adds its attachment.")
-@click.option("--passwords", "password_file", type=click.Path(dir_okay=False, path_type=Path), help="Give each new account a one-time password, written to this file.")
+@click.option(
+    "--passwords",
+    "password_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Give each new account a one-time password, written to this file.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @command
 def import_accounts(

@@ -28,9 +28,7 @@ def run(
 ) -> None:
     """Import, report, and exit with 2 when a line was wrong."""
     rows = read_sheet(file.read_bytes())
-    rules = csv_import.ImportRules(
-        profiles=place.config.profiles, attachment=place.config.attachments, attaches_existing=attaches_existing
-    )
+    rules = csv_import.ImportRules(profiles=place.config.profiles, attachment=place.config.attachments, attaches_existing=attaches_existing)
     with place.database.read() as tx, _bar("checking", len(rows)) as bar:
         made = csv_import.plan(tx, rows, rules, advance=bar.update)
     may_write = not is_dry_run and (keeps_good or not made.errors) and bool(made.people)
@@ -43,9 +41,7 @@ def run(
                 fresh = csv_import.plan(tx, rows, rules)
                 if [person.line for person in fresh.people] != [person.line for person in made.people]:
                     fail("the store changed while the file was being checked: nothing was imported, try again")
-                written = csv_import.carry_out(
-                    tx, fresh, place.author, rules=rules, clock=place.clock, hashes=given, advance=bar.update
-                )
+                written = csv_import.carry_out(tx, fresh, place.author, rules=rules, clock=place.clock, hashes=given, advance=bar.update)
             added = len(written.accounts)
     _report(made, added=added, wrote=may_write, is_dry_run=is_dry_run, as_json=as_json)
     if made.errors:
@@ -83,7 +79,9 @@ def _report(made: csv_import.Plan, *, added: int, wrote: bool, is_dry_run: bool,
     new = sum(1 for person in made.people if person.existing is None)
     if as_json:
         errors = [{"line": error.line, "column": error.column, "message": error.message} for error in made.errors]
-        show_json({"lines": made.lines, "accounts": new, "attachments": attached, "unchanged": made.unchanged, "written": wrote, "errors": errors})
+        show_json(
+            {"lines": made.lines, "accounts": new, "attachments": attached, "unchanged": made.unchanged, "written": wrote, "errors": errors}
+        )
         return
     for error in made.errors:
         place = f"line {error.line}, {error.column}" if error.column else f"line {error.line}"

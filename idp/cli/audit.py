@@ -265,4 +265,10 @@ def _colour(kind: str) -> str | None:
     verb = kind.rsplit(".", 1)[1]
     if "refused" in verb or verb == "abandoned":
         return "red"
-    return "yellow" if verb in {"ended", "suspended", "retried", "restarted"} else "green" if verb in {"succeeded", "granted", "issued"} else None
+    return (
+        "yellow"
+        if verb in {"ended", "suspended", "retried", "restarted"}
+        else "green"
+        if verb in {"succeeded", "granted", "issued"}
+        else None
+    )

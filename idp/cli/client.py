@@ -30,8 +30,12 @@ def client() -> None:
 @click.option("--backchannel-logout-uri", help="Where logout tokens are sent.")
 @click.option("--grant-type", "grant_types", multiple=True, help="authorization_code (default), refresh_token, client_credentials; repeat.")
 @click.option("--scope", "scopes", multiple=True, help="Scope it may ask; repeat. Default: openid profile email establishment.")
-@click.option("--auth-method", "token_endpoint_auth_method", help="client_secret_basic (default), client_secret_post, private_key_jwt, none.")
-@click.option("--jwks", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="JSON file of its public keys (private_key_jwt).")
+@click.option(
+    "--auth-method", "token_endpoint_auth_method", help="client_secret_basic (default), client_secret_post, private_key_jwt, none."
+)
+@click.option(
+    "--jwks", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="JSON file of its public keys (private_key_jwt)."
+)
 @click.option("--native", is_flag=True, help="A native application: loopback redirect URIs match on any port.")
 @click.option("--no-pkce", is_flag=True, help="Only for a confidential client that cannot send PKCE.")
 @click.option("--consent", is_flag=True, help="Ask each person before giving this application anything.")

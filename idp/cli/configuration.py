@@ -20,7 +20,10 @@ def check_config(config_path: Path, *, as_json: bool) -> None:
     errors = [finding for finding in findings if finding.severity == "error"]
     if as_json:
         show_json(
-            [{"severity": item.severity, "file": item.file or str(config_path), "path": item.path, "message": item.message} for item in findings]
+            [
+                {"severity": item.severity, "file": item.file or str(config_path), "path": item.path, "message": item.message}
+                for item in findings
+            ]
         )
     else:
         for finding in findings:

@@ -162,7 +162,7 @@ def _items(model: type[M], raw: object, context: dict[str, Any]) -> dict[int, M]
     for index, item in enumerate(raw if isinstance(raw, list) else ()):
         try:
             found[index] = model.model_validate(item, context=context)
-        except ValidationError:  # noqa: PERF203 - already reported, with its path, by the validation of the whole
+        except ValidationError:
             continue
     return found
 

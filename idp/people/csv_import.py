@@ -117,9 +117,7 @@ def carry_out(
         "wrong_lines": len(made.wrong_lines),
         "unchanged": made.unchanged,
     }
-    tx.events.append(
-        Event(type=EventType.ACCOUNTS_IMPORTED, at=clock.now(), actor=author.actor, origin=author.origin, details=details)
-    )
+    tx.events.append(Event(type=EventType.ACCOUNTS_IMPORTED, at=clock.now(), actor=author.actor, origin=author.origin, details=details))
     return Written(tuple(added), attached)
 
 
@@ -237,13 +235,13 @@ def _account(row: SheetRow, establishment: Establishment | None, problems: list[
     )
 
 
-def _attachment(
-    row: SheetRow, establishment: Establishment | None, rules: ImportRules, problems: list[LineError]
-) -> NewAttachment | None:
+def _attachment(row: SheetRow, establishment: Establishment | None, rules: ImportRules, problems: list[LineError]) -> NewAttachment | None:
     cells = row.cells
     if "profile" not in cells:
         problems.extend(
-            LineError(row.line, column, "has no meaning without a profile") for column in ("sector", "first_day", "last_day") if column in cells
+            LineError(row.line, column, "has no meaning without a profile")
+            for column in ("sector", "first_day", "last_day")
+            if column in cells
         )
         return None
     if "establishment" not in cells:

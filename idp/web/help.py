@@ -20,6 +20,8 @@ def help_pages(pages: Pages) -> Blueprint:
 
     @blueprint.get("/")
     def front_door() -> Response:
+        # The hint of an establishment's own address: it changes a name on a page, and opens nothing.
+        pages.remember_establishment(pages.rooms.signin.establishment(request.args.get("establishment", "")))
         return pages.see_other("/account")
 
     @blueprint.get("/help")

@@ -5,7 +5,7 @@ with the right status and the support code.
 """
 
 from datetime import timedelta
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import structlog
 from flask import Flask, Response, g, make_response, request
@@ -58,6 +58,7 @@ def create_pages(rooms: Rooms) -> Flask:
     _install_language(app, pages)
     for make in (create_oidc, signin_pages, account_pages, help_pages):
         app.register_blueprint(make(pages))
+    _lead_to_issuer(app, pages)
     _protect_forms(app, pages)
     app.after_request(lambda response: secure(response, uses_https=rooms.config.uses_https, form_action=g.get("form_action")))
     _handle_failures(app, pages)
@@ -79,6 +80,19 @@ def _install_language(app: Flask, pages: Pages) -> None:
         support=settings.support,
         static_version=pages.static_version,
     )
+
+
+def _lead_to_issuer(app: Flask, pages: Pages) -> None:
+    """An establishment's own address (les-tilleuls.connexion.example) only leads to the issuer's, where every page and cookie lives (R55, R26)."""
+    issuer = pages.rooms.config.issuer
+    suffix = f".{urlsplit(issuer).netloc}"
+
+    def lead() -> Response | None:
+        if not request.host.endswith(suffix):
+            return None
+        return pages.see_other(f"{issuer}/?{urlencode({'establishment': request.host.removesuffix(suffix)})}")
+
+    app.before_request(lead)
 
 
 def _protect_forms(app: Flask, pages: Pages) -> None:

@@ -48,12 +48,25 @@ def test_operator_adds_an_account_with_everything_when_asked(operator: Operator)
         (("--username", "a", "--profile", "nurse"), "both --establishment and --profile"),
         (("--username", "a", "--establishment", "tilleuls", "--profile", "nurse", "--first-day", "2026-02-30"), "not a day"),
         (
-            ("--username", "a", "--establishment", "tilleuls", "--profile", "nurse", "--first-day", "2026-03-02", "--last-day", "2026-03-01"),
+            (
+                "--username",
+                "a",
+                "--establishment",
+                "tilleuls",
+                "--profile",
+                "nurse",
+                "--first-day",
+                "2026-03-02",
+                "--last-day",
+                "2026-03-01",
+            ),
             "before its first day",
         ),
     ],
 )
-def test_operator_is_told_what_is_wrong_and_nothing_is_added_when_a_value_is_wrong(operator: Operator, arguments: tuple[str, ...], says: str) -> None:
+def test_operator_is_told_what_is_wrong_and_nothing_is_added_when_a_value_is_wrong(
+    operator: Operator, arguments: tuple[str, ...], says: str
+) -> None:
     assert says in operator.refused("account", "add", *arguments)
     assert operator.ask("account", "list", "--json") == []
 
@@ -100,7 +113,9 @@ def test_operator_sets_a_typed_password_from_standard_input_and_from_the_prompt(
     assert len(stored.previous) == 1
 
 
-@pytest.mark.parametrize(("password", "code"), [("court", "too_short"), ("Dupont-tilleuls-2031!x", "contains_personal_word"), ("Azerty123456!", "blocked")])
+@pytest.mark.parametrize(
+    ("password", "code"), [("court", "too_short"), ("Dupont-tilleuls-2031!x", "contains_personal_word"), ("Azerty123456!", "blocked")]
+)
 def test_operator_is_refused_a_weak_password_and_it_is_recorded_without_it(operator: Operator, password: str, code: str) -> None:
     account_id = add(operator)
     assert code in operator.refused("account", "set-password", "mdupont", "--stdin", stdin=f"{password}\n")

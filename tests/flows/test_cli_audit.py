@@ -38,7 +38,18 @@ def test_operator_filters_the_trail(operator: Operator) -> None:
 
 
 def test_operator_follows_the_trail_as_it_is_written(operator: Operator) -> None:
-    command = [sys.executable, "-c", "from idp.cli import main; main()", "--config", str(operator.config_path), "audit", "tail", "-n", "0", "-f"]
+    command = [
+        sys.executable,
+        "-c",
+        "from idp.cli import main; main()",
+        "--config",
+        str(operator.config_path),
+        "audit",
+        "tail",
+        "-n",
+        "0",
+        "-f",
+    ]
     shown = operator.folder / "tail.txt"
     with shown.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=subprocess.DEVNULL) as tail:
         deadline, number = time.monotonic() + 60, 0
@@ -60,7 +71,7 @@ def test_operator_exports_json_lines_and_the_export_is_recorded(operator: Operat
 
 
 def test_operator_exports_csv_in_which_nothing_a_stranger_typed_is_a_formula(world: World) -> None:
-    browser = world.browser(user_agent="=HYPERLINK(\"http://evil.example\";\"x\")")
+    browser = world.browser(user_agent='=HYPERLINK("http://evil.example";"x")')
     browser.get("/authorize?client_id=nobody")
     operator = Operator(world.config_path)
     file = operator.folder / "trail.csv"

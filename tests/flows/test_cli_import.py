@@ -64,7 +64,8 @@ def test_operator_gets_every_error_with_its_line_and_nothing_is_written_when_one
     )
     message = operator.refused("account", "import", put(operator, content))
     for expected in (
-        "line 3, username", "line 3, email", "line 3, staff_number", "rounded by the spreadsheet", "line 3, establishment", "not one of: glycines, tilleuls",
+        "line 3, username", "line 3, email", "line 3, staff_number", "rounded by the spreadsheet",
+        "line 3, establishment", "not one of: glycines, tilleuls",
         "line 3, family_name", "line 3, first_day", "line 6, username: at least one", "line 7, last_day", "line 8: the same identifier as line 2",
         "line 9: 1 more cell(s)",
     ):  # fmt: skip

@@ -70,7 +70,9 @@ def test_operator_is_refused_a_wrong_registration(operator: Operator, arguments:
 
 
 def test_operator_registers_a_public_client_without_a_secret(operator: Operator) -> None:
-    added = operator.ask("client", "add", "mobile", "--name", "M", "--auth-method", "none", "--native", "--redirect-uri", "http://127.0.0.1/cb", "--json")
+    added = operator.ask(
+        "client", "add", "mobile", "--name", "M", "--auth-method", "none", "--native", "--redirect-uri", "http://127.0.0.1/cb", "--json"
+    )
     assert added["client_secret"] is None
     assert "no_secret" not in operator.refused("client", "rotate-secret", "mobile")
 
@@ -109,7 +111,15 @@ def configured(operator: Operator, folder: Path) -> None:
     (folder / "secret").write_text("s" * 43)
     operator.configure(
         establishments=[{"slug": "lilas", "name": "Les Lilas"}],
-        clients=[{"client_id": "carnet", "name": "Carnet", "secret": "file:secret", "redirect_uris": ["https://a.example/cb"], "default_max_age": "30m"}],
+        clients=[
+            {
+                "client_id": "carnet",
+                "name": "Carnet",
+                "secret": "file:secret",
+                "redirect_uris": ["https://a.example/cb"],
+                "default_max_age": "30m",
+            }
+        ],
     )
 
 
@@ -144,7 +154,11 @@ def test_server_ends_what_the_configuration_no_longer_names_and_spares_what_oper
 def test_operator_is_refused_to_change_by_command_what_the_configuration_owns(operator: Operator) -> None:
     configured(operator, operator.folder)
     apply_configuration(operator)
-    for arguments in (("client", "rotate-secret", "carnet"), ("client", "end", "carnet", "--yes"), ("establishment", "change", "lilas", "--name", "X")):
+    for arguments in (
+        ("client", "rotate-secret", "carnet"),
+        ("client", "end", "carnet", "--yes"),
+        ("establishment", "change", "lilas", "--name", "X"),
+    ):
         assert "configuration file" in operator.refused(*arguments)
 
 

@@ -80,7 +80,9 @@ class Serving:
         environment = {key: value for key, value in os.environ.items() if key != "PROMETHEUS_MULTIPROC_DIR"}
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", "from idp.cli import main; main()", "--config", str(operator.config_path), "serve"], stderr=log, env=environment
+                [sys.executable, "-c", "from idp.cli import main; main()", "--config", str(operator.config_path), "serve"],
+                stderr=log,
+                env=environment,
             )
 
     def ready(self) -> None:
@@ -137,7 +139,9 @@ def test_server_finishes_the_request_in_flight_when_told_to_stop(operator: Opera
         database = sqlite3.connect(operator.folder / "vestibule.db", isolation_level=None, check_same_thread=False)
         database.execute("BEGIN IMMEDIATE")
         answered: list[int] = []
-        asking = threading.Thread(target=lambda: answered.append(httpx.get(f"{server.url}/authorize?client_id=nobody", timeout=30).status_code))
+        asking = threading.Thread(
+            target=lambda: answered.append(httpx.get(f"{server.url}/authorize?client_id=nobody", timeout=30).status_code)
+        )
         asking.start()
         time.sleep(0.7)
         server.process.send_signal(signal.SIGTERM)
@@ -175,6 +179,7 @@ def test_no_child_survives_when_the_server_is_killed(operator: Operator) -> None
 def test_server_refuses_to_start_when_the_configuration_is_wrong(operator: Operator) -> None:
     operator.configure(sessions={"idle": "30"})
     assert "sessions.idle: a duration is" in operator.refused("serve")
+    operator.configure()
     assert operator.events("server.started") == []
 
 

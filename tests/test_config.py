@@ -1,0 +1,210 @@
+"""The configuration as operators meet it: every finding at once, with its place; and the example that they copy."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from docs.generate import settings
+from idp.cli import vestibule
+from idp.config import ClientSettings, Config, Finding, check, format_duration, load, parse_duration
+from idp.errors import ConfigurationError
+
+EXAMPLE = Path(__file__).parents[1] / "config.example.yaml"
+BASE = {"issuer": "https://connexion.example", "master_key": "env:TEST_MASTER_KEY", "server": {"trusted_proxies": ["127.0.0.1"]}}
+
+
+@pytest.fixture(autouse=True)
+def _secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEST_MASTER_KEY", "k" * 43)
+    monkeypatch.setenv("CARNET_CLIENT_SECRET", "s" * 43)
+
+
+def put(folder: Path, *, name: str = "vestibule.yaml", **values: Any) -> Path:
+    path = folder / name
+    path.write_text(yaml.safe_dump({**BASE, **values} if name == "vestibule.yaml" else values), encoding="utf-8")
+    return path
+
+
+def found(path: Path) -> list[str]:
+    return [str(finding) for finding in check(path)[1]]
+
+
+def run(path: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(vestibule, ["--config", str(path), "check-config", *arguments])
+
+
+def test_operator_loads_the_example_when_its_secrets_are_there(tmp_path: Path) -> None:
+    copy = tmp_path / "vestibule.yaml"
+    copy.write_text(EXAMPLE.read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / "master.key").write_text("k" * 43)
+    config, findings = check(copy)
+    assert findings == ()
+    assert config is not None
+    assert {client.client_id for client in config.clients} == {"carnet-de-soins", "planning-mobile", "laboratoire"}
+
+
+def test_example_shows_every_setting() -> None:
+    raw = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
+
+    def shown(value: Any, prefix: str) -> set[str]:
+        if isinstance(value, list):
+            return set().union(*(shown(item, f"{prefix}[]") for item in value), {prefix})
+        if isinstance(value, dict):
+            return set().union(*(shown(item, f"{prefix}.{key}" if prefix else key) for key, item in value.items()), {prefix})
+        return {prefix}
+
+    assert {path for path, _ in settings()} - shown(raw, "") == set()
+
+
+def test_example_says_the_defaults_where_it_says_nothing_of_its_own() -> None:
+    raw = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
+    sections = ("database", "ephemeral", "tokens", "sessions", "lockout", "passwords", "attachments", "keys", "retention", "logout")
+    config = Config.model_validate({**BASE, **{name: raw[name] for name in sections}})
+    for name in sections:
+        assert getattr(config, name) == type(getattr(config, name))(), name
+
+
+def test_operator_sees_every_error_and_warning_at_once_with_its_path(tmp_path: Path) -> None:
+    path = put(
+        tmp_path,
+        issuer="http://connexion.example/",
+        sessions={"idle": "15h", "absolut": "1h"},
+        server={"trusted_proxies": ["10.0.0.1/8"], "workers": 0},
+        clients=[
+            {"client_id": "a", "name": "A", "redirect_uri": "x"},
+            {
+                "client_id": "b",
+                "name": "B",
+                "token_endpoint_auth_method": "none",
+                "redirect_uris": ["http://b.example/*"],
+                "profiles": ["king"],
+            },
+        ],
+        establishments=[{"slug": "Lilas", "name": ""}],
+    )
+    lines = found(path)
+    for expected in (
+        "error: server.trusted_proxies[0]: '10.0.0.1/8' is not a network",
+        "error: server.workers: ",
+        "error: sessions.absolut: this setting does not exist; absolute?",
+        "error: clients[0].redirect_uri: this setting does not exist; redirect_uris?",
+        "error: clients[1].redirect_uris[0]: must be one exact URL",
+        "error: clients[1].redirect_uris[0]: must use https",
+        "error: clients[1].profiles[0]: king is not one of `profiles`",
+        "error: establishments[0].slug: ",
+        "error: establishments[0].name: ",
+        "error: issuer: must use https",
+        "error: issuer: must be in lower case, with no path",
+    ):
+        assert any(line.startswith(expected) for line in lines), (expected, lines)
+    result = run(path)
+    assert result.exit_code == 1
+    assert all(line in result.output for line in lines)
+
+
+def test_operator_gets_exit_code_0_and_the_warnings_when_nothing_is_wrong(tmp_path: Path) -> None:
+    result = run(put(tmp_path, establishments=[{"slug": "lilas", "name": "Lilas"}]), "--json")
+    assert result.exit_code == 0
+    (warning,) = json.loads(result.output)
+    assert (warning["severity"], warning["path"]) == ("warning", "establishments[0].contact")
+
+
+def test_operator_splits_the_file_and_findings_name_the_file_they_are_in(tmp_path: Path) -> None:
+    put(tmp_path, name="clients.yaml", clients=[{"client_id": "b", "name": "B", "redirect_uris": []}])
+    path = put(tmp_path, include=["clients.yaml"], establishments=[])
+    config, findings = check(path)
+    assert config is not None
+    assert [client.client_id for client in config.clients] == ["b"]
+    assert Finding("error", "clients[0].redirect_uris", "authorization_code needs at least one redirect URI", "clients.yaml") in findings
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("issuer: [", "is not valid YAML"),
+        ("- a", "must hold a mapping"),
+        ("issuer: a\nissuer: b\n", "the key 'issuer' is written twice"),
+        ("include: [missing.yaml]", "cannot read"),
+    ],
+)
+def test_operator_is_told_when_a_file_cannot_be_read(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "vestibule.yaml"
+    path.write_text(text)
+    assert any(says in line for line in found(path))
+
+
+def test_operator_is_told_when_an_include_repeats_a_setting(tmp_path: Path) -> None:
+    put(tmp_path, name="more.yaml", demo=True)
+    assert found(put(tmp_path, include=["more.yaml"], demo=False)) == ["error: include[0]: more.yaml sets demo, which is already set"]
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("plain text secret", "never in the configuration itself"),
+        ("env:NOT_SET_ANYWHERE", "is empty or not set"),
+        ("file:missing", "cannot read the secret file"),
+        ("vault:x", "file:<path> or env:<NAME>"),
+        ("file:short", "at least 32 characters"),
+    ],
+)
+def test_operator_is_refused_a_secret_that_is_written_or_missing(tmp_path: Path, value: str, says: str) -> None:
+    (tmp_path / "short").write_text("short")
+    lines = found(put(tmp_path, master_key=value))
+    assert any(line.startswith("error: master_key") and says in line for line in lines)
+    assert not any("plain text secret" in line for line in lines)
+
+
+def test_paths_are_relative_to_the_file_and_not_to_the_current_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("/")
+    (tmp_path / "key").write_text("k" * 43)
+    config = load(put(tmp_path, master_key="file:key", database={"url": "sqlite:///data/a.db"}))
+    assert config.database.url == f"sqlite:///{tmp_path}/data/a.db"
+    assert config.ephemeral.url == f"sqlite:///{tmp_path}/vestibule-ephemeral.db"
+    assert config.master_key == "k" * 43
+
+
+def test_load_raises_with_every_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load(put(tmp_path, demo="maybe", log_level="loud"))
+    assert caught.value.detail.count("error:") == 2
+
+
+def test_secrets_are_not_in_the_representation(tmp_path: Path) -> None:
+    assert "k" * 43 not in repr(load(put(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("client", "path"),
+    [
+        ({"token_endpoint_auth_method": "none", "require_pkce": False}, "require_pkce"),
+        ({"token_endpoint_auth_method": "none", "grant_types": ["client_credentials"]}, "grant_types"),
+        ({"token_endpoint_auth_method": "private_key_jwt"}, "jwks"),
+        ({"token_endpoint_auth_method": "private_key_jwt", "jwks": {"keys": [{"kty": "EC", "d": "x"}]}}, "jwks.keys[0]"),
+        ({"grant_types": ["refresh_token"]}, "grant_types"),
+        ({"scopes": ["openid", "offline_access"]}, "scopes"),
+        ({"redirect_uris": ["https://a.example/#x"]}, "redirect_uris[0]"),
+        ({"redirect_uris": ["javascript:alert(1)"]}, "redirect_uris[0]"),
+        ({"redirect_uris": ["com.example:/cb"]}, "redirect_uris[0]"),
+        ({"backchannel_logout_uri": "http://a.example/"}, "backchannel_logout_uri"),
+    ],
+)
+def test_operator_is_refused_an_unsafe_client(tmp_path: Path, client: dict[str, Any], path: str) -> None:
+    settings = {"client_id": "a", "name": "A", "redirect_uris": ["https://a.example/"], **client}
+    findings = check(put(tmp_path, clients=[settings]))[1]
+    assert f"clients[0].{path}" in {finding.path for finding in findings if finding.severity == "error"}
+
+
+@pytest.mark.parametrize("text", ["500ms", "30s", "90s", "30m", "14h", "7d"])
+def test_durations_are_written_as_they_are_read(text: str) -> None:
+    assert format_duration(parse_duration(text)) == text
+
+
+def test_a_client_survives_the_store(tmp_path: Path) -> None:
+    client = ClientSettings(client_id="a", name="A", default_max_age=timedelta(minutes=30), offline_life=timedelta(days=1))
+    assert ClientSettings.model_validate(client.model_dump(mode="json", exclude={"secret"})) == client
