@@ -275,6 +275,7 @@ class ObservedPages:
         self._elapsed = elapsed
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        """Answer as the pages do."""
         began = self._elapsed()
 
         def observed(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:

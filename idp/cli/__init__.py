@@ -27,9 +27,11 @@ class Commands(click.Group):
     """The commands by name, each imported when asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """Their names."""
         return sorted(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """One of them, imported now."""
         if cmd_name not in COMMANDS:
             return None
         module, _, name = COMMANDS[cmd_name].partition(":")
@@ -37,6 +39,7 @@ class Commands(click.Group):
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, with a guess at what was meant."""
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:

@@ -1,4 +1,7 @@
-"""What the terminal shows: tables for people, JSON for programs. Text from the store is stripped of control characters before it reaches a terminal."""
+"""What the terminal shows: tables for people, JSON for programs.
+
+Text from the store loses its control characters before it reaches a terminal: strangers wrote some of it.
+"""
 
 import json
 import unicodedata

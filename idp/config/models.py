@@ -222,7 +222,7 @@ class ClientSettings(Section):
     """Name shown to people."""
     secret: Secret | None = Field(default=None, repr=False)
     """Client secret (file: or env:); at least 32 characters of randomness. `vestibule client add` makes one."""
-    token_endpoint_auth_method: Literal["client_secret_basic", "client_secret_post", "private_key_jwt", "none"] = "client_secret_basic"
+    token_endpoint_auth_method: Literal["client_secret_basic", "client_secret_post", "private_key_jwt", "none"] = "client_secret_basic"  # noqa: S105 - a name, not a secret
     """How the application proves itself; `none` makes it a public client, for which PKCE is always required."""
     jwks: dict[str, Any] | None = None
     """Public keys of the application (private_key_jwt)."""
@@ -252,9 +252,9 @@ class ClientSettings(Section):
     """Profiles it serves; empty: all."""
     default_establishment: Slug | None = None
     """The establishment to show before anybody is known."""
-    id_token_signed_response_alg: Literal["RS256", "ES256"] = "RS256"
+    id_token_signed_response_alg: Literal["RS256", "ES256"] = "RS256"  # noqa: S105 - a name, not a secret
     """Signature of ID tokens and logout tokens."""
-    access_token_signed_response_alg: Literal["ES256", "RS256"] = "ES256"
+    access_token_signed_response_alg: Literal["ES256", "RS256"] = "ES256"  # noqa: S105 - a name, not a secret
     """Signature of access tokens."""
     userinfo_signed_response_alg: Literal["RS256", "ES256"] | None = None
     """Set to receive userinfo as a signed JWT instead of JSON."""
@@ -266,7 +266,7 @@ class ClientSettings(Section):
     @property
     def is_public(self) -> bool:
         """Whether the application can keep no secret."""
-        return self.token_endpoint_auth_method == "none"
+        return self.token_endpoint_auth_method == "none"  # noqa: S105 - a name, not a secret
 
 
 class Config(Section):

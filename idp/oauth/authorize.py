@@ -19,6 +19,7 @@ from idp.oauth.tokens import LONGEST_TOKEN, Mint
 from idp.signin.interaction import AuthorizationRequest
 from idp.store.database import Transaction
 
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 PROMPTS = frozenset({"none", "login", "consent", "select_account"})
 LONGEST_PARAMETER = 4096
@@ -96,7 +97,7 @@ def read_parameters(draft: Draft) -> None:
         seen.setdefault(name, value)
         # Our own ID token is never too long for us: it lists every attachment of the person.
         longest = LONGEST_TOKEN if name == "id_token_hint" else LONGEST_PARAMETER
-        if len(value) > longest or any(ord(character) < 32 or ord(character) == 127 for character in value):
+        if len(value) > longest or CONTROL.search(value):
             draft.refuse("invalid_request", Reason.INVALID_REQUEST)
     draft.parameters = {name: value for name, value in seen.items() if value}
     draft.repeated = frozenset(repeated)

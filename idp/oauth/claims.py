@@ -25,10 +25,10 @@ SUPPORTED = ("sub", *(claim for claims in SCOPES.values() for claim in claims))
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The facts claims are made of, at one instant."""
+    """The facts claims are made of, at one instant. `establishment` and `attachments` are empty when no claim asked needs them."""
 
     account: Account
-    establishment: Establishment
+    establishment: Establishment | None
     attachments: tuple[tuple[Attachment, Establishment], ...]
     zone: str
     now: datetime
@@ -79,7 +79,7 @@ def _personal(names: frozenset[str], subject: Subject) -> dict[str, Any]:
         "given_name": account.given_name,
         "preferred_username": account.username,
         "locale": account.locale,
-        "zoneinfo": subject.establishment.time_zone,
+        "zoneinfo": subject.establishment.time_zone if subject.establishment else None,
         "updated_at": int(account.updated_at.timestamp()),
         "email": account.email,
         "email_verified": account.email_verified if account.email else None,
@@ -92,9 +92,10 @@ def _personal(names: frozenset[str], subject: Subject) -> dict[str, Any]:
 
 def _situation(names: frozenset[str], subject: Subject) -> dict[str, Any]:
     valid = [(attachment, place) for attachment, place in subject.attachments if is_valid(attachment, subject.now)]
-    here = [attachment for attachment, place in valid if place.id == subject.establishment.id]
+    active = subject.establishment
+    here = [attachment for attachment, place in valid if active is not None and place.id == active.id]
     values: dict[str, Any] = {
-        "establishment": describe(subject.establishment),
+        "establishment": describe(active) if active else None,
         "sector": next((attachment.sector for attachment in here if attachment.sector), None),
         "roles": sorted({attachment.profile for attachment in here}),
         "attachments": [

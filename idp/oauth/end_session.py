@@ -48,6 +48,7 @@ class LogoutRequests:
                 actor=f"account:{session.account_id}" if session else "anonymous",
                 origin=origin,
                 reason=Reason(refused.reason),
+                account_id=session.account_id if session else None,
                 session_id=session.id if session else None,
                 details={"claimed_client": parameters.get("client_id", "")[:100]},
             )

@@ -50,15 +50,14 @@ class Issuing:
         return found
 
     def subject(self, tx: Transaction, grant: Grant, account: Account, scope: tuple[str, ...]) -> Subject:
-        """The facts claims are made of; attachments are read only when a scope or a claim needs them."""
-        establishment = tx.establishments.get(grant.establishment_id)
-        if establishment is None or establishment.ended_at is not None:
-            raise Refusal("invalid_grant", Reason.GRANT_NOT_ALIVE, "The grant has ended")
+        """The facts claims are made of; the establishment and the attachments are read only when a scope or a claim needs them."""
+        needs_all = "establishment" in scope or bool(grant.claims)
+        establishment = tx.establishments.get(grant.establishment_id) if needs_all or "profile" in scope else None
         pairs = []
-        if "establishment" in scope or grant.claims:
+        if needs_all:
             for attachment in tx.people.attachments(account.id):
-                same_place = attachment.establishment_id == establishment.id
-                place = establishment if same_place else tx.establishments.get(attachment.establishment_id)
+                is_here = establishment is not None and attachment.establishment_id == establishment.id
+                place = establishment if is_here else tx.establishments.get(attachment.establishment_id)
                 if place is not None and place.ended_at is None:
                     pairs.append((attachment, place))
         return Subject(account, establishment, tuple(pairs), grant.zone, self.clock.now())

@@ -10,9 +10,9 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
-from joserfc.jwk import ECKey, KeySet, RSAKey
+from joserfc.jwk import ECKey, RSAKey
 
 from idp.audit import Event, EventType, Origin
 from idp.clock import Clock
@@ -34,9 +34,8 @@ class LoadedKeys:
     """One state of the keys, replaced whole when it changes."""
 
     signers: Mapping[str, RSAKey | ECKey]
-    verifiers: KeySet
+    verifiers: Mapping[str, RSAKey | ECKey]
     jwks: bytes
-    kids: frozenset[str]
 
 
 class Keys:
@@ -54,12 +53,12 @@ class Keys:
         """The current key of an algorithm."""
         return self._present().signers[algorithm]
 
-    def verifiers(self, kid: str | None = None) -> KeySet:
-        """Every published key; looks again at once when `kid` is not among them, for another process may have rotated."""
+    def verifier(self, kid: str) -> RSAKey | ECKey:
+        """The published key of a kid; KeyError when there is none. Looks again at once, for another process may have rotated."""
         loaded = self._present()
-        if kid is not None and kid not in loaded.kids:
+        if kid not in loaded.verifiers:
             loaded = self._reload()
-        return loaded.verifiers
+        return loaded.verifiers[kid]
 
     def jwks(self) -> bytes:
         """The public keys as the JSON of /jwks."""
@@ -75,10 +74,14 @@ class Keys:
             self._looked_at = self._clock.now()
             with self._database.read() as tx:
                 rows = tx.keys.all()
-            states = frozenset(f"{row.kid} {row.state}" for row in rows)
-            if states != self._states:
+            if self._states_of(rows) != self._states:
                 self._loaded = self._open(rows)
             return self._loaded
+
+    def _states_of(self, rows: tuple[SigningKey, ...]) -> frozenset[str]:
+        """What decides what is signed and published: a retired key that is past its time counts as gone, though its row has not changed."""
+        now = self._clock.now()
+        return frozenset(f"{row.kid} {row.state}" for row in rows if not _is_forgotten(row, now))
 
     def _load(self) -> LoadedKeys:
         with self._database.read() as tx:
@@ -90,15 +93,15 @@ class Keys:
         return self._open(rows)
 
     def _open(self, rows: tuple[SigningKey, ...]) -> LoadedKeys:
-        self._states = frozenset(f"{row.kid} {row.state}" for row in rows)
+        self._states = self._states_of(rows)
         signers: dict[str, RSAKey | ECKey] = {
             row.alg: _import(row.alg, json.loads(self._keyring.unseal(SEAL, row.sealed_private, row.kid)))
             for row in rows
             if row.state == "current"
         }
         published = [dict(row.public_jwk) for row in rows if not _is_forgotten(row, self._clock.now())]
-        key_set = KeySet.import_key_set(cast(Any, {"keys": published}))
-        return LoadedKeys(signers, key_set, json.dumps({"keys": published}).encode(), frozenset(row.kid for row in rows))
+        verifiers = {str(jwk["kid"]): _import(jwk["alg"], jwk) for jwk in published}
+        return LoadedKeys(signers, verifiers, json.dumps({"keys": published}).encode())
 
 
 def ensure(tx: Transaction, keyring: Keyring, clock: Clock) -> None:
@@ -116,13 +119,14 @@ def ensure(tx: Transaction, keyring: Keyring, clock: Clock) -> None:
 def rotate(tx: Transaction, keyring: Keyring, clock: Clock, *, actor: str, origin: Origin, is_urgent: bool = False) -> None:
     """next becomes current, current becomes retired, a new next is published.
 
-    Refused("rotated_too_soon") when a next key was published less than PUBLISHED_FOR ago: applications may not know it yet. An urgent rotation
-    (a stolen key) does not wait.
+    Refused("rotated_too_soon") when a next key was made less than PUBLISHED_FOR + RELOAD_EVERY ago: applications may not know it yet (a process
+    may have given out the /jwks without it for RELOAD_EVERY). An urgent rotation (a stolen key) does not wait.
     """
     now = clock.now()
     rows = tx.keys.all()
-    if not is_urgent and any(row.state == "next" and now - row.created_at < PUBLISHED_FOR for row in rows):
-        raise Refused("rotated_too_soon", f"the next key must have been published for {PUBLISHED_FOR}")
+    known_after = PUBLISHED_FOR + RELOAD_EVERY
+    if not is_urgent and any(row.state == "next" and now - row.created_at < known_after for row in rows):
+        raise Refused("rotated_too_soon", f"the next key must have been published for {known_after}")
     for row in rows:
         if row.state == "current":
             tx.keys.move(row.kid, "retired", retired_at=now)

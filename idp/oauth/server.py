@@ -5,6 +5,7 @@ refusal, because the refusal's Event (and the ending of a replayed Grant) must l
 """
 
 import json
+import re
 from typing import Any
 
 from authlib.oauth2.rfc6749 import AuthorizationServer, OAuth2Error, OAuth2Request
@@ -16,6 +17,7 @@ from idp.oauth.clients import ClientAuthenticator, OAuthClient
 from idp.oauth.message import JSON_TYPE, NO_STORE, ProtocolRequest, ProtocolResponse, Refusal, single
 from idp.store.database import Database, Transaction
 
+PRINTABLE = re.compile(r"[ -~]*")
 REFUSED_AS = {
     "token": EventType.TOKEN_REFUSED,
     "introspection": EventType.INTROSPECTION_REFUSED,
@@ -151,7 +153,7 @@ def translate(error: OAuth2Error) -> Refusal:
 def _check_alphabet(parameters: dict[str, str]) -> None:
     """Refuse what no protocol parameter may hold before Authlib quotes it: it raises ValueError on a quote or a non-ASCII character."""
     for name, value in parameters.items():
-        if any(not " " <= character <= "~" for character in value) or any(not "!" <= character <= "~" for character in name):
+        if not PRINTABLE.fullmatch(value) or not PRINTABLE.fullmatch(name):
             raise Refusal("invalid_request", Reason.INVALID_REQUEST, "A parameter holds a character outside printable ASCII")
         if name in {"grant_type", "token_type_hint", "client_id"} and ('"' in value or "\\" in value):
             raise Refusal("invalid_request", Reason.INVALID_REQUEST, "A parameter holds a quote or a backslash")

@@ -15,7 +15,9 @@ from idp.store.base import Session
 from idp.store.database import Transaction
 
 
-def write_session(tx: Transaction, finish: Finish, *, clock: Clock, settings: SessionSettings, origin: Origin) -> tuple[Session, str | None]:
+def write_session(
+    tx: Transaction, finish: Finish, *, clock: Clock, settings: SessionSettings, origin: Origin
+) -> tuple[Session, str | None]:
     """The Session that stands at the end, and its new cookie token, or None when the browser keeps the one it has.
 
     A proof always changes the cookie (no fixation). Refused("grant_not_alive") when the Session that was to answer has ended meanwhile.

@@ -13,14 +13,14 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from idp.store.base import Account, Code, Grant, RefreshToken
 from idp.store.rows import columns, reader, words
 from idp.store.statement import Statement
-from idp.store.tables import accounts, attachments, codes, grants, refresh_tokens, sessions, spent_identifiers
+from idp.store.tables import accounts, attachments, codes, establishments, grants, refresh_tokens, sessions, spent_identifiers
 
 _read = reader(Grant, amr=words, resources=tuple)
 _code = reader(Code)
 _refresh = reader(RefreshToken)
 _account = reader(Account)
 _GRANT_WIDTH = len(columns(Grant, grants))
-# A Grant is alive when it, its Account and the attachment it stands on are, and its Session too unless it is offline; one statement, so that
+# A Grant is alive when it, its Account, its establishment and the attachment it stands on are, and its Session too unless it is offline; one statement, so that
 # the answer is of one instant. `revoked` tells whether an access token's jti was given back.
 _ALIVE = Statement(
     select(
@@ -30,11 +30,13 @@ _ALIVE = Statement(
     )
     .join_from(grants, accounts, grants.c.account_id == accounts.c.id)
     .join(sessions, grants.c.session_id == sessions.c.id)
+    .join(establishments, grants.c.establishment_id == establishments.c.id)
     .where(
         grants.c.id == bindparam("id"),
         grants.c.ended_at.is_(None),
         grants.c.expires_at > bindparam("now"),
         accounts.c.status == "active",
+        establishments.c.ended_at.is_(None),
         grants.c.is_offline
         | (
             sessions.c.ended_at.is_(None)

@@ -161,9 +161,9 @@ def test_server_starts_the_worker_again_when_it_dies(operator: Operator) -> None
         server.ready()
         first = until(server.work_pid, "a worker")
         os.kill(first, signal.SIGKILL)
-        second = until(lambda: (pid := server.work_pid()) != first and pid, "another worker")
+        until(lambda: "work_process_died" in server.log.read_text(), "its death is noticed")
+        second = until(lambda: (pid := server.work_pid()) != first and pid, f"another worker: {server.log.read_text()}")
         assert second != first
-        assert "work_process_died" in server.log.read_text()
 
 
 def test_no_child_survives_when_the_server_is_killed(operator: Operator) -> None:

@@ -32,6 +32,16 @@ def sign_out(signed_in: SignedIn) -> None:
     assert page.callback["state"] == "retour"
 
 
+def deliver(worker: Deliverer, count: int = 1) -> None:
+    """Run the worker's rounds until that many notices were tried: a busy machine may be slower than the patience of one round."""
+    tried = 0
+    for _ in range(20):
+        tried += worker.run_once()
+        if tried >= count:
+            break
+    assert tried == count
+
+
 def only(received: tuple[Received, ...], path: str = "/carnet") -> Received:
     (arrived,) = received
     assert arrived.path == path
@@ -42,7 +52,7 @@ def test_application_is_told_when_nurse_signs_out(world: World, worker: Delivere
     """oidcc-backchannel-rp-initiated-logout: the token's fields, no nonce (RelyingParty checks both), sub and sid of the ID token."""
     signed_in = world.sign_in("claire")
     sign_out(signed_in)
-    assert worker.run_once() == 1
+    deliver(worker)
     arrived = only(world.listener.received)
     claims = signed_in.party.read_logout_token(arrived.logout_token)
     assert (claims["sub"], claims["sid"]) == (signed_in.tokens.claims["sub"], signed_in.tokens.claims["sid"])
@@ -56,7 +66,7 @@ def test_application_is_told_when_nurse_signs_out(world: World, worker: Delivere
 def test_post_holds_the_token_and_nothing_else_when_delivered(world: World, worker: Deliverer) -> None:
     """Section 2.5: form-encoded, one parameter, uncached."""
     sign_out(world.sign_in("claire"))
-    worker.run_once()
+    deliver(worker)
     arrived = only(world.listener.received)
     assert arrived.fields.keys() == {"logout_token"}
     assert arrived.headers["content-type"] == "application/x-www-form-urlencoded"
@@ -69,7 +79,7 @@ def test_logout_token_is_no_id_token_when_somebody_tries(world: World, worker: D
     """Section 4, RFC 8725 section 3.11: our own endpoints do not take it for a hint or an access token."""
     signed_in = world.sign_in("claire")
     sign_out(signed_in)
-    worker.run_once()
+    deliver(worker)
     token = only(world.listener.received).logout_token
     assert signed_in.party.userinfo(token).status_code == 401
     page = signed_in.browser.get(signed_in.party.sign_out_url(id_token_hint=token, post_logout_redirect_uri=GOODBYE))
@@ -83,7 +93,7 @@ def test_every_application_of_the_session_is_told_once_when_nurse_signs_out(worl
     world.sign_in("claire", browser=signed_in.browser)
     other = world.sign_in("claire", "autre", browser=signed_in.browser)
     sign_out(signed_in)
-    assert worker.run_once() == 2
+    deliver(worker, 2)
     by_path = {arrived.path: arrived.logout_token for arrived in world.listener.received}
     assert by_path.keys() == {"/carnet", "/autre"}
     assert signed_in.party.read_logout_token(by_path["/carnet"])["aud"] == "carnet"
@@ -96,7 +106,7 @@ def test_application_without_tokens_is_not_told_when_nurse_signs_out(world: Worl
     signed_in = world.sign_in("claire")
     assert signed_in.browser.get(world.relying_party("autre").begin(prompt="none")).callback is not None
     sign_out(signed_in)
-    worker.run_once()
+    deliver(worker)
     only(world.listener.received)
 
 
@@ -104,7 +114,7 @@ def test_application_is_told_of_one_session_when_nurse_has_two(world: World, wor
     """Section 2.4 (sid): only the Session that ended."""
     here, there = world.sign_in("claire"), world.sign_in("claire")
     sign_out(here)
-    worker.run_once()
+    deliver(worker)
     claims = here.party.read_logout_token(only(world.listener.received).logout_token)
     assert claims["sid"] == here.tokens.claims["sid"] != there.tokens.claims["sid"]
     assert there.party.userinfo(there.tokens.access).status_code == 200
@@ -119,7 +129,7 @@ def test_application_is_told_without_sid_when_registered_so(world: World, worker
         tx.clients.put(settings, secret_digest=kept.secret_digest, source=kept.source, now=world.clock.now())
     signed_in = world.sign_in("claire")
     sign_out(signed_in)
-    worker.run_once()
+    deliver(worker)
     claims = signed_in.party.read_logout_token(only(world.listener.received).logout_token)
     assert "sid" not in claims
     assert claims["sub"] == signed_in.tokens.claims["sub"]
@@ -130,7 +140,7 @@ def test_receipt_is_kept_when_application_acknowledges(world: World, worker: Del
     """Section 2.8: 200, and 204 for frameworks that turn an empty 200 into it."""
     world.listener.answers.append(status)
     sign_out(world.sign_in("claire"))
-    worker.run_once()
+    deliver(worker)
     line = world.last_event("logout.delivered")
     assert (line["client_id"], line["account_id"], line["details"]["receipt"]) == ("carnet", world.account("claire").id, f"HTTP {status}")
     assert line["details"]["attempt"] == 1
@@ -142,12 +152,12 @@ def test_application_is_told_again_when_it_did_not_acknowledge(world: World, wor
     world.listener.answers.append(status)
     signed_in = world.sign_in("claire")
     sign_out(signed_in)
-    worker.run_once()
+    deliver(worker)
     line = world.last_event("logout.retried")
     assert (line["reason"], line["details"]["receipt"]) == ("delivery_failed", f"HTTP {status}")
     assert worker.run_once() == 0, "not before its time"
     world.clock.advance(timedelta(seconds=1))
-    assert worker.run_once() == 1
+    deliver(worker)
     first, second = (signed_in.party.read_logout_token(arrived.logout_token) for arrived in world.listener.received)
     assert first["jti"] == second["jti"]
     assert second["iat"] == first["iat"] + 1
@@ -159,10 +169,10 @@ def test_alarm_is_raised_when_application_never_acknowledges(world: World, worke
     waits = world.config.logout.retries
     world.listener.answers.extend([500] * (len(waits) + 1))
     sign_out(world.sign_in("claire"))
-    worker.run_once()
+    deliver(worker)
     for wait in waits:
         world.clock.advance(wait)
-        assert worker.run_once() == 1
+        deliver(worker)
     assert world.last_event("logout.abandoned")["reason"] == "delivery_failed"
     world.clock.advance(timedelta(days=30))
     assert worker.run_once() == 0
@@ -175,7 +185,7 @@ def test_notice_survives_when_the_worker_was_not_there(world: World) -> None:
     sign_out(signed_in)
     world.clock.advance(timedelta(hours=3))
     with closing(deliverer(world.application)) as late:
-        assert late.run_once() == 1
+        deliver(late)
     claims = signed_in.party.read_logout_token(only(world.listener.received).logout_token)
     assert claims["iat"] == world.clock.timestamp(), "a token is made when it is sent: it lives two minutes"
 
@@ -187,7 +197,7 @@ def test_application_is_told_when_session_is_found_idle(world: World, worker: De
     page = signed_in.browser.get(world.relying_party().begin(prompt="none"))
     assert page.callback is not None
     assert page.callback["error"] == "login_required"
-    worker.run_once()
+    deliver(worker)
     claims = signed_in.party.read_logout_token(only(world.listener.received).logout_token)
     assert claims["sid"] == signed_in.tokens.claims["sid"]
     assert world.last_event("session.ended")["reason"] == "idle"
@@ -197,6 +207,6 @@ def test_application_with_offline_access_is_told_when_nurse_signs_out(world: Wor
     """Section 2.7: told of the sign-out all the same; refresh tokens with offline_access are not revoked."""
     signed_in = world.sign_in("claire", scope="openid offline_access")
     sign_out(signed_in)
-    worker.run_once()
+    deliver(worker)
     only(world.listener.received)
     assert signed_in.party.refresh(signed_in.tokens.refresh).status_code == 200

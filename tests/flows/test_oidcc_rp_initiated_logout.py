@@ -40,7 +40,7 @@ def sign_out(signed_in: SignedIn, **parameters: str | None) -> Page:
 def assert_refused(world: World, signed_in: SignedIn, page: Page, *, reason: str) -> None:
     """An error page, an Event, and nobody was signed out."""
     line = world.last_event("logout.refused")
-    assert (line["reason"], line["account_id"] or line["actor"].removeprefix("account:")) == (reason, world.account("claire").id)
+    assert (line["reason"], line["account_id"], line["session_id"]) == (reason, world.account("claire").id, signed_in.tokens.claims["sid"])
     assert page.callback is None
     assert page.status == 400
     assert page.support_code == line["request_id"]
