@@ -22,7 +22,7 @@ digest = $(shell cat $(1) 2>/dev/null | sha256sum | cut -c1-16)
 RUN_READY := $(VENV)/.run-$(call digest,requirements/main.txt pyproject.toml)
 DEV_READY := $(VENV)/.dev-$(call digest,requirements/dev.txt pyproject.toml)
 
-.PHONY: help setup run run-fresh test check format bench lock migrate docs packages bench-packages clean
+.PHONY: help setup run run-fresh test check format bench lock migrate docs packages clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,7 +48,7 @@ format: $(DEV_READY) ## Rewrite the code in the house format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: bench-packages $(DEV_READY) ## Measure (PEER=node-oidc-provider puts that peer beside us)
+bench: $(DEV_READY) ## Measure (PEER=node-oidc-provider puts that peer beside us)
 	$(BIN)/python -m bench
 
 lock: build/uv/bin/uv-$(UV_VERSION) ## Choose the newest versions again and write requirements/*.txt with hashes
@@ -64,12 +64,9 @@ migrate: $(RUN_READY) ## Bring a database to the newest schema (CONFIG=path; the
 docs: $(DEV_READY) ## Write the generated reference pages again
 	$(BIN)/python docs/generate.py
 
-packages: $(DEV_READY)
+packages: ## Install the Debian programs that tests drive (root), or name them
 	@tests/support/packages.sh chromium=chromium apache2=apache2-bin mod_auth_openidc.so=libapache2-mod-auth-openidc \
 		fonts=fonts-dejavu-core
-
-bench-packages:
-	@tests/support/packages.sh wrk=wrk
 
 clean: ## Remove .venv and caches (the demo's data stay: make run-fresh)
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -85,6 +82,7 @@ $(DEV_READY): | $(VENV)/bin/python
 	$(call install,requirements/dev.txt)
 
 define install
+	@echo 'Installing from $(1) (a minute or two the first time)'
 	$(BIN)/pip install --quiet --require-hashes -r $(1)
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@

@@ -78,6 +78,7 @@ def write_configuration(folder: Path, port: int, alg: str, client: Client) -> Pa
                 "redirect_uris": [client.redirect_uri],
                 "grant_types": ["authorization_code", "refresh_token", "client_credentials"],
                 "scopes": ["openid", "profile", "email", "establishment", "offline_access"],
+                "audiences": [f"http://127.0.0.1:{port}"],
                 "id_token_signed_response_alg": alg,
                 "access_token_signed_response_alg": alg,
             }

@@ -9,8 +9,8 @@ import pytest
 from tests.support.browser import Browser
 from tests.support.fixed_clock import FixedClock
 from tests.support.listener import Listener, listening
-from tests.support.operator import Operator, furnish_operator, settle_operator
 from tests.support.live import LiveServer, live_server
+from tests.support.operator import Operator, furnish_operator, settle_operator
 from tests.support.relying_party import RelyingParty
 from tests.support.world import Furniture, World, furnish
 

@@ -42,6 +42,7 @@ def client() -> None:
 @click.option("--establishment", "establishments", multiple=True, help="Establishment it serves; repeat. Default: all.")
 @click.option("--profile", "profiles", multiple=True, help="Profile it serves; repeat. Default: all.")
 @click.option("--resource", "resources", multiple=True, help="Resource indicator it may ask (RFC 8707); repeat.")
+@click.option("--audience", "audiences", multiple=True, help="Audience it answers for as an API, and may introspect; repeat.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with the secret.")
 @command
 def add(

@@ -246,6 +246,8 @@ class ClientSettings(Section):
     """Ask the person before giving this application anything."""
     resources: tuple[str, ...] = ()
     """Resource indicators it may ask (RFC 8707)."""
+    audiences: tuple[str, ...] = ()
+    """Audiences that this application answers for as a protected API: introspection tells it about access tokens made for them (RFC 7662)."""
     establishments: tuple[Slug, ...] = ()
     """Establishments it serves; empty: all."""
     profiles: tuple[ProfileName, ...] = ()

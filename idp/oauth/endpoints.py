@@ -87,8 +87,7 @@ def _describe(issuing: Issuing, tx: Transaction, found: FoundToken, client: OAut
 
 
 def _describe_access(issuing: Issuing, tx: Transaction, access: AccessClaims, client: OAuthClient) -> dict[str, Any] | None:
-    is_audience = client.client_id in access.audience or bool(set(client.settings.resources) & set(access.audience))
-    if not is_audience and access.client_id != client.client_id:
+    if not set(client.settings.audiences) & set(access.audience):
         return None
     described: dict[str, Any] = {
         "active": True,

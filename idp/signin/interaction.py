@@ -122,7 +122,7 @@ class Interactions:
         stored = self._ephemeral.get(KIND, digest(interaction_id))
         if stored is None:
             raise Refused("interaction_expired")
-        interaction = _decode(stored)
+        interaction = _decode(stored, interaction_id)
         if not same(interaction.browser_digest, digest(browser)):
             raise Refused("interaction_of_another_browser")
         return interaction
@@ -133,7 +133,10 @@ class Interactions:
 
 
 def _encode(interaction: Interaction) -> bytes:
-    return json.dumps(dataclasses.asdict(interaction), default=_plain).encode()
+    # The id is half of what opens a sign-in page (the browser's secret is the other): it is kept as a digest only, in the key.
+    values = dataclasses.asdict(interaction)
+    del values["id"]
+    return json.dumps(values, default=_plain).encode()
 
 
 def _plain(value: object) -> Any:
@@ -144,8 +147,8 @@ def _plain(value: object) -> Any:
     raise TypeError(f"{type(value).__name__} is not kept in an interaction")
 
 
-def _decode(stored: bytes) -> Interaction:
-    raw = json.loads(stored)
+def _decode(stored: bytes, interaction_id: str) -> Interaction:
+    raw = {**json.loads(stored), "id": interaction_id}
     raw["created_at"] = datetime.fromisoformat(raw["created_at"])
     if raw["request"] is not None:
         request = raw["request"]

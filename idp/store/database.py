@@ -15,7 +15,7 @@ from typing import Any, Literal, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import NullPool
 
@@ -111,12 +111,11 @@ class Database:
         if self.is_sqlite:
             self._engine = _sqlite_engine(url, synchronous, busy_timeout_seconds)
         else:
-            self._engine = create_engine(url, pool_size=pool_size, max_overflow=0, pool_pre_ping=True)
-        self._driver_errors: tuple[type[Exception], ...] = (
-            cast(Any, self._engine.dialect.loaded_dbapi).OperationalError,
-            OperationalError,
-            PoolTimeout,
-        )
+            self._engine = create_engine(url, pool_size=pool_size, max_overflow=0, pool_pre_ping=True, hide_parameters=True)
+        driver = cast(Any, self._engine.dialect.loaded_dbapi)
+        self._driver_errors: tuple[type[Exception], ...] = (driver.OperationalError, OperationalError, PoolTimeout)
+        # SQLite says plain DatabaseError of a file that is broken or is none; what derives from it blames the statement.
+        self._broken: frozenset[type[Exception]] = frozenset({driver.DatabaseError, DatabaseError})
         self._writer = threading.Lock()
         self._idle: deque[Connection] = deque()
 
@@ -160,7 +159,7 @@ class Database:
 
     def is_driver_error(self, error: BaseException | None) -> bool:
         """Whether the store itself failed, as opposed to what was asked of it."""
-        return isinstance(error, self._driver_errors)
+        return isinstance(error, self._driver_errors) or type(error) in self._broken
 
     def ping(self) -> None:
         """Answer or raise StoreUnavailable."""
@@ -195,11 +194,14 @@ class _Held:
     def __enter__(self) -> Transaction:
         if self._lock is not None:
             self._lock.acquire()
+        connection: Connection | None = None
         try:
-            self._connection = self._database.take()
-            self._driver = cast(Any, self._connection.connection.driver_connection)
+            self._connection = connection = self._database.take()
+            self._driver = cast(Any, connection.connection.driver_connection)
             self._driver.execute(self._begin)
         except Exception as error:
+            if connection is not None:
+                connection.close()
             if self._lock is not None:
                 self._lock.release()
             if self._database.is_driver_error(error):
@@ -235,7 +237,8 @@ class _Held:
 
 def _sqlite_engine(url: str, synchronous: str, busy_timeout_seconds: float) -> Engine:
     arguments = {"timeout": busy_timeout_seconds, "check_same_thread": False, "isolation_level": None, "cached_statements": 256}
-    engine = create_engine(url, poolclass=NullPool, connect_args=arguments)
+    # hide_parameters: an error's text goes to the log, and a statement's values are what people typed.
+    engine = create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=arguments)
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:

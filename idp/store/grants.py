@@ -20,8 +20,8 @@ _code = reader(Code)
 _refresh = reader(RefreshToken)
 _account = reader(Account)
 _GRANT_WIDTH = len(columns(Grant, grants))
-# A Grant is alive when it, its Account, its establishment and the attachment it stands on are, and its Session too unless it is offline; one statement, so that
-# the answer is of one instant. `revoked` tells whether an access token's jti was given back.
+# A Grant is alive when it, its Account, its establishment and the attachment it stands on are, and its Session too unless it is offline.
+# One statement, so that the answer is of one instant. `revoked` tells whether an access token's jti was given back.
 _ALIVE = Statement(
     select(
         *columns(Grant, grants),

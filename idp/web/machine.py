@@ -39,6 +39,7 @@ class MachineEndpoints:
         self._observe = observe
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        """One request (PEP 3333)."""
         path = environ.get("PATH_INFO", "")
         if path not in ENDPOINTS:
             return self._pages(environ, start_response)

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from flask import Blueprint, Response, request
 
 from idp.audit import EventType, Reason
-from idp.errors import Refused
+from idp.errors import Refused, StoreUnavailable
 from idp.signin.dispatch import Step, StepKind
 from idp.signin.interaction import Interaction
 from idp.signin.login import LoginRefused
@@ -198,6 +198,10 @@ class Visit:
                 response = pages.send(finished.response, session_token=finished.session_token)
         except Refused as refused:
             return self._begin_again(interaction, Reason(refused.reason))
+        except StoreUnavailable:
+            # Nothing was written: the same page, loaded again, goes on from here.
+            self._signin.keep(interaction)
+            raise
         pages.remember_establishment(step.establishment)
         if interaction.request is not None and interaction.proof is not None:
             self._signin.forget_loop(pages.browser_secret(), interaction.request.client_id)

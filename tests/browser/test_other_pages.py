@@ -51,8 +51,10 @@ def sign_in(page: Page, username: str, password: str = PASSWORD) -> None:
 def test_the_consent_and_account_pages_satisfy_axe(demo: Demonstration, new_page: NewPage, curious: str) -> None:
     watched = new_page()
     page = watched.page
-    page.goto(authorize(demo, curious))
+    page.goto(f"{demo.issuer}/account")
     sign_in(page, "julie.perrin")
+    expect(page.locator("h1")).to_have_text("Mon compte")
+    page.goto(authorize(demo, curious))
     expect(page.locator("#consent-form")).to_be_visible()
     watched.check()
     page.goto(

@@ -284,7 +284,9 @@ def test_two_processes_may_migrate_at_once(tmp_path: Path) -> None:
         "database.close()\n"
     )
     command = [sys.executable, "-W", "error", "-c", program, f"sqlite:///{tmp_path / 'store.db'}"]
-    running = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    running = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)
+    ]
     for process in running:
         assert process.stdin is not None
         process.stdin.write("x")

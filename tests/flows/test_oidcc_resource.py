@@ -117,7 +117,7 @@ def test_api_learns_about_a_token_when_it_was_made_for_it(world: World) -> None:
     with world.arranging() as tx:
         kept = tx.clients.get("autre")
         assert kept is not None
-        settings = kept.settings.model_copy(update={"resources": (API,)})
+        settings = kept.settings.model_copy(update={"audiences": (API,)})
         tx.clients.put(settings, secret_digest=kept.secret_digest, source=kept.source, now=world.clock.now())
     api = world.relying_party("autre")
     made_for_it = world.sign_in("claire", scope="openid", resource=API).tokens.access
@@ -125,6 +125,12 @@ def test_api_learns_about_a_token_when_it_was_made_for_it(world: World) -> None:
     assert (answer["active"], answer["aud"], answer["client_id"]) == (True, [API, world.issuer], "carnet")
     for signed_in in (world.sign_in("claire", scope="openid", resource=ARCHIVES), world.sign_in("claire", scope="openid")):
         assert api.introspect(signed_in.tokens.access).json() == INACTIVE
+
+
+def test_application_learns_nothing_about_its_own_token_when_it_is_not_the_audience(world: World) -> None:
+    """RFC 7662 section 4: a token is for its audience to read; whom it was issued to is not who may ask."""
+    signed_in = world.sign_in("claire", "autre")
+    assert signed_in.party.introspect(signed_in.tokens.access).json() == INACTIVE
 
 
 def test_stranger_learns_nothing_when_it_introspects(world: World) -> None:

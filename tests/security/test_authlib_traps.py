@@ -337,7 +337,17 @@ def test_trap_3_odd_characters_are_refused_not_fallen_over(plain: PlainServer, w
     assert callback is not None
     assert callback["error"] == "unsupported_response_type"
     assert claire.get(party.begin(redirect_uri=f"{CALLBACK}{character}")).status == 400
-    for name in ("grant_type", "scope", "client_id", "redirect_uri", "code", "code_verifier", "refresh_token", "resource", "token_type_hint"):
+    for name in (
+        "grant_type",
+        "scope",
+        "client_id",
+        "redirect_uri",
+        "code",
+        "code_verifier",
+        "refresh_token",
+        "resource",
+        "token_type_hint",
+    ):
         response = party.token(**{"grant_type": "authorization_code", "code": "x", name: f"x{character}"})
         assert response.status_code in {400, 401}, (name, response.text)
         assert response.json()["error"] != "server_error"

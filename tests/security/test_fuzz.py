@@ -296,7 +296,16 @@ def test_machine_endpoints_survive(target: Target) -> None:
     grants = st.sampled_from([b"authorization_code", b"refresh_token", b"client_credentials", b"password", b"implicit", b'"'])
 
     @profile(1300)
-    @given(st.sampled_from(MACHINE[:4] * 3 + MACHINE), METHODS, mutated(valid, others), grants, TYPES, authorizations(good), odd_headers(), st.data())
+    @given(
+        st.sampled_from(MACHINE[:4] * 3 + MACHINE),
+        METHODS,
+        mutated(valid, others),
+        grants,
+        TYPES,
+        authorizations(good),
+        odd_headers(),
+        st.data(),
+    )
     def probe(
         path: str, method: str, pairs: Pairs, grant: bytes, content_type: bytes, authorization: bytes, odd: Pairs, data: st.DataObject
     ) -> None:
@@ -324,16 +333,34 @@ def test_pages_survive(target: Target) -> None:
     browser = target.signed_in.browser
     waiting = urlsplit(browser.get(target.signed_in.party.begin(prompt="login")).url).path.rpartition("/")[2]
     fields = {"csrf_token": b"x", "identifier": b"claire", "password": b"x", "answer": b"yes", "establishment": b"tilleuls"}
-    others = ("session_id", "new_password", "confirm_password", "current_password", "id_token_hint", "post_logout_redirect_uri", "state", "lang")
-    segments = st.one_of(st.just(waiting), st.sampled_from(["a", "..", "%2e%2e", MARKER, "'", "\x00", "é", "A" * 3000, "\udcff", "login"]), st.text(max_size=8))
+    others = (
+        "session_id",
+        "new_password",
+        "confirm_password",
+        "current_password",
+        "id_token_hint",
+        "post_logout_redirect_uri",
+        "state",
+        "lang",
+    )
+    segments = st.one_of(
+        st.just(waiting),
+        st.sampled_from(["a", "..", "%2e%2e", MARKER, "'", "\x00", "é", "A" * 3000, "\udcff", "login"]),
+        st.text(max_size=8),
+    )
 
     @profile(1500)
     @given(
-        st.sampled_from(PAGES), segments, METHODS, encoded(mutated(fields, others)), TYPES, hostile_cookies(target.cookies), odd_headers(), st.booleans()
+        st.sampled_from(PAGES),
+        segments,
+        METHODS,
+        encoded(mutated(fields, others)),
+        TYPES,
+        hostile_cookies(target.cookies),
+        odd_headers(),
+        st.booleans(),
     )
-    def probe(
-        route: str, segment: str, method: str, sent: bytes, content_type: bytes, cookies: bytes, odd: Pairs, in_query: bool
-    ) -> None:
+    def probe(route: str, segment: str, method: str, sent: bytes, content_type: bytes, cookies: bytes, odd: Pairs, in_query: bool) -> None:
         path = route.replace("{}", segment)
         headers: Pairs = [*odd, ("Cookie", cookies), ("Content-Type", content_type)]
         answer = target.wire.send(method, path, query=sent if in_query else b"", body=b"" if in_query else sent, headers=headers)
@@ -354,10 +381,14 @@ def test_sign_in_forms_with_a_good_token_survive(target: Target, act: str, examp
     def probe(pairs: Pairs, data: st.DataObject) -> None:
         target.world.clock.advance(timedelta(seconds=20))
         form = browser.get(party.begin(login_hint="claire")).forms["signin-form"]
-        body = data.draw(encoded(st.just([*((name, value.encode()) for name, value in form.fields.items() if name == "csrf_token"), *pairs])))
+        body = data.draw(
+            encoded(st.just([*((name, value.encode()) for name, value in form.fields.items() if name == "csrf_token"), *pairs]))
+        )
         cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in browser.jar.values()).encode()
         path = urlsplit(form.action).path.rpartition("/")[0] + f"/{act}"
-        answer = target.wire.send("POST", path, body=body, headers=[("Content-Type", FORM), ("Cookie", cookies), ("Origin", target.world.issuer.encode())])
+        answer = target.wire.send(
+            "POST", path, body=body, headers=[("Content-Type", FORM), ("Cookie", cookies), ("Origin", target.world.issuer.encode())]
+        )
         target.wire.check(answer, {"path": path, "body": body})
 
     probe()
@@ -374,7 +405,11 @@ def test_logout_survives(target: Target) -> None:
     }
 
     @profile(600)
-    @given(encoded(mutated(valid, ("logout_hint", "csrf_token"))), st.sampled_from(["GET", "POST"]), st.sampled_from(["/logout", "/logout/confirm"]))
+    @given(
+        encoded(mutated(valid, ("logout_hint", "csrf_token"))),
+        st.sampled_from(["GET", "POST"]),
+        st.sampled_from(["/logout", "/logout/confirm"]),
+    )
     def probe(sent: bytes, method: str, path: str) -> None:
         # Without the Session's cookie, which the first good request would end.
         headers = [("Content-Type", FORM)]
@@ -411,15 +446,23 @@ def forged(draw: st.DrawFn, good: tuple[str, ...], kids: tuple[str, ...], secret
     header_text, payload_text, signature = draw(st.sampled_from(good)).split(".")
     header: dict[str, Any] = json.loads(base64.urlsafe_b64decode(header_text + "=="))
     for _ in range(draw(st.integers(1, 3))):
-        name = draw(st.sampled_from(["alg", "alg", "kid", "kid", "typ", "crit", "jwk", "jku", "x5u", "x5c", "b64", "zip", "enc", "cty", "p2c"]))
+        name = draw(
+            st.sampled_from(["alg", "alg", "kid", "kid", "typ", "crit", "jwk", "jku", "x5u", "x5c", "b64", "zip", "enc", "cty", "p2c"])
+        )
         value: Any = draw(
-            st.sampled_from({"alg": ALGORITHMS, "kid": [*KIDS, *kids]}.get(name, [None, True, 1, [], ["exp"], {}, "JWT", "at+jwt", "https://evil.example/"]))
+            st.sampled_from(
+                {"alg": ALGORITHMS, "kid": [*KIDS, *kids]}.get(
+                    name, [None, True, 1, [], ["exp"], {}, "JWT", "at+jwt", "https://evil.example/"]
+                )
+            )
         )
         if value is None:
             header.pop(name, None)
         else:
             header[name] = value
-    kind = draw(st.sampled_from(["keep", "empty", "attacker", "secret", "rubbish", "cut", "deep header", "deep payload", "payload", "dots", "json"]))
+    kind = draw(
+        st.sampled_from(["keep", "empty", "attacker", "secret", "rubbish", "cut", "deep header", "deep payload", "payload", "dots", "json"])
+    )
     payload = base64.urlsafe_b64decode(payload_text + "==")
     if kind == "payload":
         payload = draw(st.sampled_from([b"", b"null", b"[]", b'"x"', b"{", b"1", b"\xff", payload.replace(b"carnet", b"autres")]))
@@ -510,7 +553,8 @@ def test_authorize_survives_any_character_in_any_parameter(target: Target) -> No
 
 
 @pytest.mark.parametrize(
-    "authorization", [b"Basic \xe9\xe9", b"Basic ====", b"Basic " + base64.b64encode(b"\xff:\xff"), b"Basic " + base64.b64encode(b"%00%ff:x")]
+    "authorization",
+    [b"Basic \xe9\xe9", b"Basic ====", b"Basic " + base64.b64encode(b"\xff:\xff"), b"Basic " + base64.b64encode(b"%00%ff:x")],
 )
 def test_token_endpoint_survives_credentials_that_are_no_text(target: Target, authorization: bytes) -> None:
     answer = target.wire.send(

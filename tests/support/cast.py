@@ -138,6 +138,7 @@ def clients(clock: Clock, listener_url: str) -> dict[str, Registered]:
                 "post_logout_redirect_uris": ("https://carnet.example/au-revoir",),
                 "backchannel_logout_uri": f"{listener_url}/carnet",
                 "resources": ("https://api.carnet.example", "https://archives.example"),
+                "audiences": ("https://connexion.example",),
             },
         ),
         (

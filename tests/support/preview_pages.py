@@ -142,15 +142,15 @@ SESSIONS: list[dict[str, Any]] = [
     {"id": "s3", "opened": "22/11/2026 07:01", "last_active": "22/11/2026 07:18", "browser": None, "address": None},
 ]
 PROFILES = [
-    "aide-soignant",
-    "infirmier",
-    "medecin-coordonnateur",
-    "psychologue",
-    "administratif",
-    "intervenant-externe",
-    "accueil",
-    "cadre",
-    "directeur",
+    "aide",
+    "nurse",
+    "coordinating_doctor",
+    "psychologist",
+    "administrative",
+    "external",
+    "reception",
+    "manager",
+    "it",
     "ergothérapeute",
 ]
 ACCOUNT: Mapping[str, Any] = {
@@ -158,12 +158,12 @@ ACCOUNT: Mapping[str, Any] = {
     "attachments": [
         {
             "establishment_name": "EHPAD Les Tilleuls",
-            "profile": "infirmier",
+            "profile": "nurse",
             "sector": "Unité Alzheimer",
             "last_day": None,
             "is_valid": True,
         },
-        {"establishment_name": "EHPAD Les Glycines", "profile": "infirmier", "sector": None, "last_day": "31/12/2026", "is_valid": True},
+        {"establishment_name": "EHPAD Les Glycines", "profile": "nurse", "sector": None, "last_day": "31/12/2026", "is_valid": True},
     ],
     "active_establishment": "EHPAD Les Tilleuls",
     "choices": [{"slug": "les-tilleuls", "name": "EHPAD Les Tilleuls"}, {"slug": "les-glycines", "name": "EHPAD Les Glycines"}],
