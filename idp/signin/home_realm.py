@@ -1,6 +1,7 @@
 """Where a person belongs before they said who they are: the establishment whose name, logo and contact the page shows.
 
-Owns the order of the hints (request, interaction, Session, last used in this browser, client) and nothing of access: a hint opens no door. Which
+Owns the order of the hints (request, interaction, Session, person, last used in this browser, client, the only one there is) and nothing of
+access: a hint opens no door. Which
 connector answers for an identifier will be decided here too; today every account is local. Reads the store, called by signin.py.
 """
 
@@ -16,18 +17,23 @@ def hinted_establishment(
     request = interaction.request
     if request and request.establishment_hint and (found := _open(tx.establishments.by_slug(request.establishment_hint))):
         return found
-    for establishment_id in (interaction.establishment_id, session.establishment_id if session else None, _last_of(tx, interaction)):
+    for establishment_id in (interaction.establishment_id, session.establishment_id if session else None, _of_person(tx, interaction)):
         if establishment_id and (found := _open(tx.establishments.get(establishment_id))):
             return found
     for slug in (last_used_slug, client.settings.default_establishment if client else None):
         if slug and (found := _open(tx.establishments.by_slug(slug))):
             return found
-    return None
+    return tx.establishments.only()
 
 
-def _last_of(tx: Transaction, interaction: Interaction) -> str | None:
-    account = tx.people.get(interaction.proof.account_id) if interaction.proof else None
-    return account.last_establishment_id if account else None
+def _of_person(tx: Transaction, interaction: Interaction) -> str | None:
+    """Where a person who has proven themselves works, or worked last: somebody there can tell them why they are refused."""
+    if interaction.proof is None or (account := tx.people.get(interaction.proof.account_id)) is None:
+        return None
+    if account.last_establishment_id:
+        return account.last_establishment_id
+    attachments = tx.people.attachments(account.id)
+    return attachments[-1].establishment_id if attachments else None
 
 
 def _open(establishment: Establishment | None) -> Establishment | None:

@@ -37,6 +37,11 @@ class Establishments:
         """Those that have not ended, by name."""
         return tuple(_read(row) for row in self._connection.execute(_ALL))
 
+    def only(self) -> Establishment | None:
+        """The one establishment of a deployment that serves a single one."""
+        rows = self._connection.execute(_ALL.limit(2)).all()
+        return _read(rows[0]) if len(rows) == 1 else None
+
     def logo(self, slug: str) -> tuple[bytes, str] | None:
         """The logo and its media type."""
         row = self._connection.execute(_LOGO, {"slug": slug}).first()

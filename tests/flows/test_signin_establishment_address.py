@@ -23,3 +23,14 @@ def test_person_sees_the_common_page_when_the_address_names_nobody(world: World)
 def test_page_ignores_the_host_when_it_is_not_under_the_issuer(world: World) -> None:
     answer = world.machine.get("/", headers={"Host": "connexion.example.attacker.test"})
     assert answer.headers["Location"] == "/account"
+
+
+def test_refused_person_is_told_whom_to_call_when_her_last_day_is_past(world: World) -> None:
+    browser, party = world.browser(), world.relying_party("ancien")
+    page = browser.sign_in(world.person("ines").username or "", world.password, page=browser.get(party.begin()))
+    with world.database.read() as tx:
+        (attachment,) = tx.people.attachments(world.account("ines").id)
+        place = tx.establishments.get(attachment.establishment_id)
+    assert place is not None
+    assert page.status == 403
+    assert place.contact_phone in page.text
