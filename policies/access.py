@@ -58,7 +58,8 @@ class AccessFacts:
 class Choice:
     """The active establishment, or the question to ask.
 
-    `establishment_id` set: take it. `must_ask`: show the list with `suggested` first. Neither: nothing is usable, and
+    `establishment_id` set: take it. `must_ask`: show the list, with the one last used (`suggested`) first if it still
+    is among them. Neither: nothing is usable, and
     `decide` says why.
     """
 
@@ -87,7 +88,7 @@ def choose(facts: AccessFacts, wanted: str | None, last: str | None) -> Choice:
         return Choice(usable[0], must_ask=False, suggested=None)
     if not usable:
         return Choice(None, must_ask=False, suggested=None)
-    return Choice(None, must_ask=True, suggested=last if last in usable else usable[0])
+    return Choice(None, must_ask=True, suggested=last if last in usable else None)
 
 
 def decide(facts: AccessFacts, establishment_id: str | None) -> Decision:

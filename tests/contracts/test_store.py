@@ -145,9 +145,14 @@ def test_audit_lines_are_announced_when_they_committed_and_never_otherwise(tmp_p
         tx.events.append(event)
         assert announced == []
     assert announced == [event]
-    with pytest.raises(LookupError), database.write() as tx:
-        tx.events.append(event)
-        raise LookupError("on purpose")
+
+    def fail() -> None:
+        with database.write() as tx:
+            tx.events.append(event)
+            raise LookupError("on purpose")
+
+    with pytest.raises(LookupError):
+        fail()
     assert announced == [event]
     database.close()
 

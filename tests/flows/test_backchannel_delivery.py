@@ -91,7 +91,7 @@ def closed_port() -> int:
 
 
 def test_application_is_told_once_when_a_person_signs_out(world: World, worker: Worker, listener: Listener) -> None:
-    signed_in = signed_out(world)
+    signed_out(world)
     assert listener.received == ()
     deliverer = worker()
     assert deliverer.run_once() == 1

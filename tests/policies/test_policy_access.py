@@ -108,8 +108,8 @@ def test_a_second_profile_at_the_same_establishment_opens_what_the_first_does_no
     [
         (OPEN, "glycines", "tilleuls", Choice("glycines", must_ask=False, suggested=None)),
         (OPEN, None, "glycines", Choice(None, must_ask=True, suggested="glycines")),
-        (OPEN, None, None, Choice(None, must_ask=True, suggested="tilleuls")),
-        (OPEN, None, "left-last-year", Choice(None, must_ask=True, suggested="tilleuls")),
+        (OPEN, None, None, Choice(None, must_ask=True, suggested=None)),
+        (OPEN, None, "left-last-year", Choice(None, must_ask=True, suggested=None)),
         (OPEN, "elsewhere", "glycines", Choice(None, must_ask=True, suggested="glycines")),
         (_only(GLYCINES), None, "tilleuls", Choice("glycines", must_ask=False, suggested=None)),
         (_only(GLYCINES), "tilleuls", None, Choice("glycines", must_ask=False, suggested=None)),

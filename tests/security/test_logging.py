@@ -6,9 +6,8 @@ The server is a process of its own on a real port, its output a file; the journe
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -16,17 +15,20 @@ import pytest
 
 from tests.conftest import MakeWorld
 from tests.support.browser import Browser
-from tests.support.fixed_clock import FixedClock
 from tests.support.journey import Journey, found_in
 from tests.support.relying_party import RelyingParty
 
 # Every logger at debug, those the program itself quietens too.
 SERVER = """
 import logging, os, sys
+import time_machine
+from datetime import datetime
 from socketserver import ThreadingMixIn
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from idp.app import from_environment
 
+# The world's instant, and no other: its people and keys are of that day.
+time_machine.travel(datetime.fromisoformat(sys.argv[2]), tick=False).start()
 application = from_environment()
 for name in [None, *logging.root.manager.loggerDict]:
     logging.getLogger(name).setLevel(logging.DEBUG)
@@ -49,12 +51,6 @@ with make_server("127.0.0.1", 0, application, server_class=Server, handler_class
 """
 
 
-@pytest.fixture
-def clock() -> FixedClock:
-    """The server is another process with the real clock: the world's shows the same time."""
-    return FixedClock(datetime.now(UTC))
-
-
 @dataclass(frozen=True, slots=True)
 class Walked:
     """A journey's secrets and what the server wrote meanwhile."""
@@ -64,14 +60,15 @@ class Walked:
 
 
 @pytest.fixture
-def walked(make_world: MakeWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Walked]:
+def walked(make_world: MakeWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Walked:
     """Start the server, walk, stop it."""
     issuer = "http://127.0.0.1"
     world = make_world(issuer=issuer, log_level="debug")
     monkeypatch.setenv("VESTIBULE_CONFIG", str(world.config_path))
     port_file, log = tmp_path / "port", tmp_path / "log"
     with log.open("wb") as output:
-        server = subprocess.Popen([sys.executable, "-c", SERVER, str(port_file)], stdout=output, stderr=subprocess.STDOUT)
+        command = [sys.executable, "-c", SERVER, str(port_file), world.clock.now().isoformat()]
+        server = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
     try:
         until = time.monotonic() + 60
         while not port_file.exists():
@@ -91,7 +88,7 @@ def walked(make_world: MakeWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         server.wait(10)
     secrets |= {f"secret of {name}": client.secret for name, client in world.registered.items() if client.secret}
     secrets["master key"] = (world.folder / "master.key").read_text(encoding="utf-8").strip()
-    yield Walked(secrets, log.read_bytes())
+    return Walked(secrets, log.read_bytes())
 
 
 def _to(request: httpx.Request, address: str) -> None:

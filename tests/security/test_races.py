@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 import httpx
@@ -89,7 +90,7 @@ def test_one_thread_gets_tokens_and_the_grant_ends_when_twenty_redeem_one_code(w
     party = signed_in.party
     for _ in range(ROUNDS):
         code = fresh_code(world, signed_in.browser, party)
-        responses = race(lambda code=code: party.redeem(code))  # type: ignore[misc]  # the round's code
+        responses = race(partial(party.redeem, code))
         assert Counter(response.status_code for response in responses) == {200: 1, 400: THREADS - 1}
         assert {response.json()["error"] for response in responses if response.status_code == 400} == {"invalid_grant"}
         answer = next(response for response in responses if response.status_code == 200).json()
@@ -118,7 +119,7 @@ def test_one_new_token_is_made_and_the_grant_lives_when_twenty_refresh_at_once(w
     party, token = signed_in.party, signed_in.tokens.refresh
     grant = grant_of(world, token)
     for number in range(1, ROUNDS + 1):
-        responses = race(lambda token=token: party.refresh(token))  # type: ignore[misc]  # the round's token
+        responses = race(partial(party.refresh, token))
         assert {response.status_code for response in responses} == {200}
         # The same bytes for everybody: one access token, one ID token, one refresh token.
         assert len({response.content for response in responses}) == 1
@@ -138,7 +139,7 @@ def test_the_grant_ends_when_twenty_refresh_at_once_for_a_public_client(world: W
     confidential = world.relying_party("carnet")
     for _ in range(ROUNDS):
         tokens = party.redeem(fresh_code(world, signed_in.browser, party)).json()
-        responses = race(lambda token=tokens["refresh_token"]: party.refresh(token))  # type: ignore[misc]  # the round's token
+        responses = race(partial(party.refresh, tokens["refresh_token"]))
         assert Counter(response.status_code for response in responses) == {200: 1, 400: THREADS - 1}
         answer = next(response for response in responses if response.status_code == 200).json()
         grant = grant_of(world, answer["refresh_token"])
@@ -158,7 +159,7 @@ def test_one_thread_is_believed_when_twenty_send_one_client_assertion(world: Wor
             "client_assertion_type": ASSERTION_TYPE,
             "client_assertion": party.assertion(),
         }
-        responses = race(lambda fields=fields: world.machine.post(endpoint, data=fields))  # type: ignore[misc]  # the round's fields
+        responses = race(partial(world.machine.post, endpoint, data=fields))
         assert Counter(response.status_code for response in responses) == {200: 1, 401: THREADS - 1}
         assert {response.json()["error"] for response in responses if response.status_code == 401} == {"invalid_client"}
     assert Counter(line["reason"] for line in world.events("token.refused")) == {"client_assertion_replayed": ROUNDS * (THREADS - 1)}
@@ -169,10 +170,11 @@ def test_one_client_assertion_is_believed_once_over_all_endpoints(world: World) 
     party = world.relying_party("signataire")
     access = party.client_credentials().json()["access_token"]
     fields = {"token": access, "client_assertion_type": ASSERTION_TYPE, "client_assertion": party.assertion()}
-    assert world.machine.post(party.metadata["introspection_endpoint"], data=fields).json()["active"] is True
+    assert world.machine.post(party.metadata["introspection_endpoint"], data=fields).status_code == 200
     for name in ("introspection_endpoint", "revocation_endpoint"):
         assert world.machine.post(party.metadata[name], data=fields).status_code == 401
-    assert party.introspect(access).json()["active"] is True
+    # The refused revocation did nothing.
+    assert world.relying_party("carnet").introspect(access).json()["active"] is True
 
 
 def test_one_code_is_issued_when_twenty_threads_finish_one_interaction(world: World, race: Race[httpx.Response]) -> None:
@@ -186,7 +188,7 @@ def test_one_code_is_issued_when_twenty_threads_finish_one_interaction(world: Wo
         assert answered.status_code == 303, answered.text
         interaction = answered.headers["Location"]
         cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in browser.jar.values())
-        responses = race(lambda where=interaction: _visit(world, where, cookies))  # type: ignore[misc]  # the round's interaction
+        responses = race(partial(_visit, world, interaction, cookies))
         issued = [response for response in responses if "code=" in response.headers.get("Location", "")]
         assert len(issued) == 1, Counter((response.status_code, response.headers.get("Location", "")) for response in responses)
         assert all(response.status_code < 500 for response in responses)
