@@ -7,7 +7,6 @@ row stays so that the second use is seen.
 from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, exists, insert, select, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from idp.store.base import Account, Code, Grant, RefreshToken
@@ -157,9 +156,12 @@ class Grants:
 
     def spend(self, kind: str, value: str, *, expires_at: datetime) -> bool:
         """Record that an identifier was seen: True the first time, False ever after (until the sweep, past `expires_at`)."""
-        dialect = sqlite_insert if self._connection.dialect.name == "sqlite" else postgresql_insert
-        query = dialect(spent_identifiers).values(kind=kind, value=value, expires_at=expires_at).on_conflict_do_nothing()
-        return self._connection.execute(query).rowcount == 1
+        values = {"kind": kind, "value": value, "expires_at": expires_at}
+        if self._connection.dialect.name == "sqlite":
+            return self._connection.execute(sqlite_insert(spent_identifiers).values(values).on_conflict_do_nothing()).rowcount == 1
+        from sqlalchemy.dialects.postgresql import insert as postgresql_insert  # a dialect that SQLite deployments need not load
+
+        return self._connection.execute(postgresql_insert(spent_identifiers).values(values).on_conflict_do_nothing()).rowcount == 1
 
     def is_spent(self, kind: str, value: str) -> bool:
         """Whether an identifier was spent."""
