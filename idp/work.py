@@ -23,7 +23,7 @@ from idp.clock import Clock
 from idp.config import load
 from idp.endings import Cause, end_session
 from idp.errors import Refused
-from idp.oauth.keys import ensure, rotate
+from idp.oauth.keys import ensure, forget, rotate
 from idp.store.base import Session
 from idp.supervision import end_with_parent
 from idp.telemetry import configure_logging, forget_dead_processes
@@ -138,7 +138,9 @@ class Worker:
         return deleted
 
     def keep_keys(self) -> int:
-        """Rotate the signing keys when their time has come."""
+        """Rotate the signing keys when their time has come, and delete those that nothing needs any more."""
+        with self.application.database.write() as tx:
+            forget(tx, self.clock)
         every = self.application.config.keys.rotate_every
         now = self.clock.now()
         with self.application.database.read() as tx:

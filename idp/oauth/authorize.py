@@ -217,7 +217,7 @@ def check_claims(draft: Draft) -> None:
         asked = _read_claims(text)
         if asked is None:
             draft.refuse("invalid_request", Reason.INVALID_REQUEST, "The claims parameter is not valid")
-        draft.found["claims"] = asked
+        draft.found["claims"], draft.found["claims_scope"] = _allowed_claims(draft, asked)
         for part in ("id_token", "userinfo"):
             demand = (asked.get(part) or {}).get("sub")
             if isinstance(demand, dict) and isinstance(demand.get("value"), str):
@@ -226,6 +226,15 @@ def check_claims(draft: Draft) -> None:
         if demand.get("essential") is True:
             acr = [value for value in [demand.get("value"), *(demand.get("values") or [])] if isinstance(value, str)]
     draft.found["essential_acr"] = tuple(acr)
+
+
+def _allowed_claims(draft: Draft, asked: dict[str, Any]) -> tuple[dict[str, Any] | None, tuple[str, ...]]:
+    """The claims that the client's own scopes hold, and the scopes they belong to beyond those asked: a name is no way round a scope."""
+    names = {name for wanted in asked.values() for name in wanted}
+    scopes = [scope for scope, held in SCOPES.items() if scope in draft.proven().scopes and names & set(held)]
+    allowed = {name for scope in scopes for name in SCOPES[scope]}
+    kept = {part: found for part, wanted in asked.items() if (found := {name: wanted[name] for name in wanted if name in allowed})}
+    return kept or None, tuple(scope for scope in scopes if scope not in draft.found["scope"])
 
 
 def _read_claims(text: str) -> dict[str, Any] | None:

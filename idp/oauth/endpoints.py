@@ -102,7 +102,8 @@ def _describe_access(issuing: Issuing, tx: Transaction, access: AccessClaims, cl
         "jti": access.jti,
     }
     if access.grant_id is None:
-        return None if tx.grants.is_spent(SPENT_ACCESS_TOKEN, access.jti) else described
+        is_over = tx.clients.revision(access.client_id) is None or tx.grants.is_spent(SPENT_ACCESS_TOKEN, access.jti)
+        return None if is_over else described
     grant, account = issuing.alive(tx, access.grant_id, jti=access.jti)
     described |= {"acr": grant.acr, "amr": list(grant.amr), "auth_time": int(grant.auth_time.timestamp()), "sid": grant.session_id}
     if account.username:

@@ -22,8 +22,10 @@ from idp.oauth.clients import OAuthClient
 from idp.oauth.message import Refusal
 from idp.oauth.server import EngineRequest
 from idp.oauth.tokens import Mint
+from idp.signin.facts import access_of
 from idp.store.base import Account, Code, Grant, RefreshToken
 from idp.store.database import Transaction
+from policies.access import decide
 
 AUTHENTICATED = ["client_secret_basic", "client_secret_post", "private_key_jwt"]
 ANSWER_SEAL = "refresh answer"
@@ -48,6 +50,16 @@ class Issuing:
         if found is None:
             raise Refusal("invalid_grant", Reason.GRANT_NOT_ALIVE, "The grant has ended")
         return found
+
+    def entitled(self, request: EngineRequest, grant_id: str) -> tuple[Grant, Account]:
+        """`alive`, and the client is still open to the person there: its registration or their attachments may have changed since."""
+        grant, account = self.alive(request.tx, grant_id)
+        client: OAuthClient = request.client
+        if client.settings.establishments or client.settings.profiles:
+            decision = decide(access_of(request.tx, account, client.record, now=self.clock.now()), grant.establishment_id)
+            if not decision.is_allowed:
+                raise Refusal("invalid_grant", Reason(decision.reasons[0]), "The grant has ended")
+        return grant, account
 
     def subject(self, tx: Transaction, grant: Grant, account: Account, scope: tuple[str, ...]) -> Subject:
         """The facts claims are made of; the establishment and the attachments are read only when a scope or a claim needs them."""
@@ -190,9 +202,9 @@ def make_authorization_code_grant(issuing: Issuing) -> type:
             code: Code = request.authorization_code.code
             if not request.tx.grants.redeem_code(code.digest, issuing.clock.now()):
                 raise issuing.end_replayed(request, code.grant_id, Reason.CODE_REPLAYED)
-            grant, account = issuing.alive(request.tx, code.grant_id)
-            request.scope = grant.scope
-            scope = tuple(grant.scope.split())
+            grant, account = issuing.entitled(request, code.grant_id)
+            request.scope = _narrowed(None, grant.scope, request.client)
+            scope = tuple(request.scope.split())
             subject = issuing.subject(request.tx, grant, account, scope)
             audience = issuing.audience(request, grant.resources)
             answer = issuing.tokens(request, grant, subject, scope=scope, audience=audience, nonce=code.nonce)
@@ -227,14 +239,14 @@ def make_refresh_token_grant(issuing: Issuing) -> type:
             if row.expires_at <= issuing.clock.now():
                 raise Refusal("invalid_grant", Reason.REFRESH_EXPIRED, "The refresh token is not valid")
             request.refresh_token = row
-            request.scope = _narrowed(request.parameters.get("scope"), grant.scope)
+            request.scope = _narrowed(request.parameters.get("scope"), grant.scope, client)
 
         def create_token_response(self) -> tuple[int, Any, list[tuple[str, str]]]:
             request: EngineRequest = self.request
             row: RefreshToken = request.refresh_token
             if row.used_at is not None:
                 return 200, self._repeat(row), self.TOKEN_RESPONSE_HEADER
-            grant, account = issuing.alive(request.tx, row.grant_id)
+            grant, account = issuing.entitled(request, row.grant_id)
             scope = tuple(request.scope.split())
             subject = issuing.subject(request.tx, grant, account, scope)
             audience = issuing.audience(request, grant.resources)
@@ -263,10 +275,14 @@ def make_refresh_token_grant(issuing: Issuing) -> type:
             )
             if not is_repeatable:
                 raise issuing.end_replayed(request, row.grant_id, Reason.REFRESH_REPLAYED)
-            grant, _ = issuing.alive(request.tx, row.grant_id)
+            grant, _ = issuing.entitled(request, row.grant_id)
             body = issuing.keyring.unseal(ANSWER_SEAL, row.sealed_answer or b"", row.digest)
-            if json.loads(body)["scope"] != request.scope:
+            answer = json.loads(body)
+            if answer["scope"] != request.scope:
                 raise Refusal("invalid_scope", Reason.INVALID_SCOPE, "A repeated refresh must ask the same scope")
+            access = issuing.mint.read_access_token(answer["access_token"])
+            if access is not None and access.audience != issuing.audience(request, grant.resources):
+                raise Refusal("invalid_target", Reason.INVALID_TARGET, "A repeated refresh must ask the same resource")
             issuing.record(request, grant, EventType.TOKEN_REPEATED, self.GRANT_TYPE)
             return body
 
@@ -306,10 +322,11 @@ def make_client_credentials_grant(issuing: Issuing) -> type:
     return ClientCredentialsGrant
 
 
-def _narrowed(asked: str | None, granted: str) -> str:
-    """The scope of a refresh: the same, or fewer (RFC 6749 section 6)."""
+def _narrowed(asked: str | None, granted: str, client: OAuthClient) -> str:
+    """The scope of an answer: what was granted and the client may still have, or fewer (RFC 6749 section 6)."""
+    kept = [scope for scope in granted.split() if scope in client.scopes]
     if asked is None:
-        return granted
-    if not set(asked.split()) <= set(granted.split()):
+        return " ".join(kept)
+    if not set(asked.split()) <= set(kept):
         raise Refusal("invalid_scope", Reason.INVALID_SCOPE, "More than what was granted")
-    return " ".join(scope for scope in granted.split() if scope in asked.split())
+    return " ".join(scope for scope in kept if scope in asked.split())

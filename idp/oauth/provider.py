@@ -128,14 +128,16 @@ class Provider:
             client = self.registry.get(tx, request.client_id)
             if client is None:
                 raise Refused(Reason.UNKNOWN_CLIENT, "withdrawn while signing in")
+            if not client.accepts_redirect(request.redirect_uri):
+                raise Refused(Reason.REDIRECT_URI_MISMATCH, "taken from the registration while signing in")
             session, session_token = write_session(tx, finish, clock=self._clock, settings=self._config.sessions, origin=origin)
             life = client.settings.offline_life or self._config.tokens.offline_life
             grant = self._add_grant(tx, request, finish, session, offline_life=life)
             self._add_code(tx, request, grant, code)
             if finish.consented:
-                tx.clients.consent(finish.account_id, request.client_id, scope=frozenset(request.scope), now=self._clock.now())
-                tx.events.append(self._event(EventType.CONSENT_GIVEN, grant, origin))
-            tx.events.append(self._event(EventType.AUTHORIZATION_GRANTED, grant, origin))
+                tx.clients.consent(finish.account_id, request.client_id, scope=frozenset(request.consent_scope), now=self._clock.now())
+                tx.events.append(self._event(EventType.CONSENT_GIVEN, grant, origin, scope=request.consent_scope))
+            tx.events.append(self._event(EventType.AUTHORIZATION_GRANTED, grant, origin, scope=request.scope))
         response = respond(request.redirect_uri, request.response_mode, [("code", code)], state=request.state, issuer=self._config.issuer)
         return Finished(response, session_token)
 
@@ -182,7 +184,7 @@ class Provider:
             )
         )
 
-    def _event(self, kind: EventType, grant: Grant, origin: Origin) -> Event:
+    def _event(self, kind: EventType, grant: Grant, origin: Origin, *, scope: tuple[str, ...]) -> Event:
         return Event(
             type=kind,
             at=self._clock.now(),
@@ -195,7 +197,7 @@ class Provider:
             grant_id=grant.id,
             amr=grant.amr,
             acr=grant.acr,
-            details={"scope": grant.scope},
+            details={"scope": " ".join(scope)},
         )
 
     def _record_refusal(

@@ -195,9 +195,9 @@ def _check_consent(facts: Facts) -> Step | None:
     if request is None or client is None or interaction.consented:
         return None
     is_asked = "consent" in request.prompt
-    if not is_asked and (not client.settings.require_consent or facts.consented_scope.issuperset(request.scope)):
+    if not is_asked and (not client.settings.require_consent or facts.consented_scope.issuperset(request.consent_scope)):
         return None
-    return Step(kind=StepKind.CONSENT, error="access_denied", account=facts.account, scopes=request.scope)
+    return Step(kind=StepKind.CONSENT, error="access_denied", account=facts.account, scopes=request.consent_scope)
 
 
 def _finish(facts: Facts) -> Step:

@@ -42,6 +42,12 @@ def gather(
     )
 
 
+def access_of(tx: Transaction, account: Account, client: Client, *, now: datetime) -> AccessFacts:
+    """What policies.access decides on, for one person and one client."""
+    attachments = tx.people.attachments(account.id)
+    return _access(account, attachments, _places(tx, attachments), client=client, now=now)
+
+
 def live_sessions(tx: Transaction, account_id: str, *, now: datetime, limits: SessionLimits, but: Session | None) -> tuple[Session, ...]:
     """The account's live Sessions without one, oldest first: those past a limit wait for the sweep and count for nothing."""
     return tuple(

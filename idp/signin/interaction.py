@@ -27,6 +27,7 @@ class AuthorizationRequest:
     redirect_uri: str
     response_mode: str  # query or form_post
     scope: tuple[str, ...]
+    claims_scope: tuple[str, ...] = ()  # the scopes that hold the claims asked one by one, beyond `scope`
     state: str | None = None
     nonce: str | None = None
     code_challenge: str | None = None
@@ -44,6 +45,11 @@ class AuthorizationRequest:
     establishment_hint: str | None = None  # slug, from the `establishment` parameter
 
     @property
+    def consent_scope(self) -> tuple[str, ...]:
+        """All that the person would give: the scopes, and those whose claims are asked one by one."""
+        return (*self.scope, *self.claims_scope)
+
+    @property
     def is_silent(self) -> bool:
         """prompt=none: no page may be shown."""
         return "none" in self.prompt
@@ -59,6 +65,7 @@ class Proof:
     acr: str
     connector: str
     must_change_password: bool = False
+    credential_at: datetime | None = None  # when the password that was proven was set: the proof dies with it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,11 +159,12 @@ def _decode(stored: bytes, interaction_id: str) -> Interaction:
     raw["created_at"] = datetime.fromisoformat(raw["created_at"])
     if raw["request"] is not None:
         request = raw["request"]
-        for name in ("scope", "ui_locales", "acr_values", "essential_acr", "resources"):
+        for name in ("scope", "claims_scope", "ui_locales", "acr_values", "essential_acr", "resources"):
             request[name] = tuple(request[name])
         request["prompt"] = frozenset(request["prompt"])
         raw["request"] = AuthorizationRequest(**request)
     if raw["proof"] is not None:
         proof = raw["proof"]
-        raw["proof"] = Proof(**{**proof, "auth_time": datetime.fromisoformat(proof["auth_time"]), "amr": tuple(proof["amr"])})
+        instants = {name: datetime.fromisoformat(proof[name]) for name in ("auth_time", "credential_at") if proof.get(name)}
+        raw["proof"] = Proof(**{**proof, **instants, "amr": tuple(proof["amr"])})
     return Interaction(**raw)

@@ -68,7 +68,6 @@ class Login:
 
         The successful proof writes no Event of its own: the end of the sign-in, or its refusal, does.
         """
-        # Read before the hash is: a password replaced while we compute makes this proof older than it, and write_session refuses.
         began = self._clock.now()
         identifier = normalise_identifier(typed)
         with self._database.read() as tx:
@@ -91,6 +90,7 @@ class Login:
             acr=ACR_PASSWORD,
             connector=CONNECTOR,
             must_change_password=candidate.password.must_change,
+            credential_at=candidate.password.changed_at,
         )
 
     def _admit(self, keys: TryKeys, candidate: Candidate, identifier: str, *, place: LoginPlace) -> Throttle:

@@ -6,6 +6,7 @@ policies/passwords.py; the present password is throttled like a sign-in. No SQL 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from importlib import resources
 from pathlib import Path
 
@@ -33,11 +34,15 @@ class PasswordRefused(Refused):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewPassword:
-    """What was typed: the new password twice, and the present one where it is asked (None inside a sign-in, where it was just proven)."""
+    """What was typed: the new password twice, and the present one where it is asked.
+
+    Inside a sign-in `current` is None, and `proven_at` says which password was just proven, by when it was set.
+    """
 
     typed: str
     repeated: str
     current: str | None
+    proven_at: datetime | None = None
 
     def __repr__(self) -> str:
         return "NewPassword(…)"  # a traceback or a log line must not show a password
@@ -61,8 +66,8 @@ class PasswordChange:
         self._clock = clock
         self._blocked = blocked
 
-    def change(self, account_id: str, new: NewPassword, *, keep: Session | None, origin: Origin) -> None:
-        """Replace the password and end every other Session and Grant of the account; `keep` is this browser's Session.
+    def change(self, account_id: str, new: NewPassword, *, keep: Session | None, origin: Origin) -> datetime:
+        """Replace the password and end every other Session and Grant of the account; `keep` is this browser's Session. When it was set.
 
         Raises PasswordRefused with at least one problem (the Event is written and nothing has changed), StoreUnavailable.
         """
@@ -76,6 +81,9 @@ class PasswordChange:
             raise self._refused(account_id, Reason.NO_PASSWORD, ["no_password"], origin=origin)
         if new.current is not None:
             self._prove(account, present, new.current, origin=origin)
+        elif present.changed_at != new.proven_at:
+            # An operator replaced the one that was proven: whoever knew it may not overwrite the new one.
+            raise self._refused(account_id, Reason.CREDENTIAL_CHANGED, ["changed_meanwhile"], origin=origin)
         problems = list(check(PasswordFacts(new.typed, words), self._blocked))
         if new.typed != new.repeated:
             problems.append("mismatch")
@@ -84,9 +92,11 @@ class PasswordChange:
         if problems:
             reason = Reason.PASSWORD_REUSED if problems == ["reused"] else Reason.PASSWORD_TOO_WEAK
             raise self._refused(account_id, reason, problems, origin=origin)
-        if not self._replace(account, present, self._hasher.hash(new.typed), keep=keep, origin=origin):
+        changed_at = self._replace(account, present, self._hasher.hash(new.typed), keep=keep, origin=origin)
+        if changed_at is None:
             # Somebody replaced it while ours was being hashed (another tab, an operator): theirs stands.
             raise self._refused(account_id, Reason.CREDENTIAL_CHANGED, ["changed_meanwhile"], origin=origin)
+        return changed_at
 
     def _prove(self, account: Account, present: Password, typed: str, *, origin: Origin) -> None:
         keys = self._throttle.keys(f"account:{account.id}", account.id)
@@ -100,13 +110,13 @@ class PasswordChange:
     def _is_reused(self, present: Password, typed: str) -> bool:
         return any(self._hasher.verify(encoded, typed) for encoded in (present.hash, *present.previous)[:REMEMBERED])
 
-    def _replace(self, account: Account, present: Password, encoded: str, *, keep: Session | None, origin: Origin) -> bool:
+    def _replace(self, account: Account, present: Password, encoded: str, *, keep: Session | None, origin: Origin) -> datetime | None:
         now = self._clock.now()
         actor = f"account:{account.id}"
         with self._database.write() as tx:
             latest = tx.people.password(account.id)
             if latest is None or latest.hash != present.hash:
-                return False
+                return None
             tx.people.set_password(account.id, encoded, must_change=False, now=now)
             ended = _end_others(tx, account.id, keep, Cause(Reason.CREDENTIAL_CHANGED, actor, origin), clock=self._clock)
             tx.events.append(
@@ -121,7 +131,7 @@ class PasswordChange:
                     details={"forced": present.must_change, "sessions_ended": ended},
                 )
             )
-        return True
+        return now
 
     def _refused(self, account_id: str, reason: Reason, problems: Sequence[str], *, origin: Origin) -> PasswordRefused:
         event = Event(

@@ -11,7 +11,7 @@ from idp.endings import Cause, end_session
 from idp.errors import Refused
 from idp.signin.interaction import Finish, Proof
 from idp.signin.local import CONNECTOR
-from idp.store.base import Session
+from idp.store.base import Password, Session
 from idp.store.database import Transaction
 
 
@@ -33,8 +33,8 @@ def write_session(
     account = tx.people.get(finish.account_id)
     if account is None or not account.is_active:
         raise Refused(Reason.ACCOUNT_NOT_ACTIVE, "cut while signing in")
-    password = tx.people.password(account.id) if finish.proof.connector == CONNECTOR else None
-    if password is not None and password.changed_at > finish.proof.auth_time:
+    # Compared with what was proven and not with when: a change takes its instant before it commits, and a try in between reads the old hash.
+    if finish.proof.connector == CONNECTOR and not _still_stands(tx.people.password(account.id), finish.proof):
         raise Refused(Reason.CREDENTIAL_CHANGED, "the password was replaced while signing in")
     cookie = clock.new_token()
     session = finish.session
@@ -68,6 +68,10 @@ def write_session(
     tx.people.remember_establishment(finish.account_id, finish.establishment_id)
     _record(tx, opened, origin, types=(EventType.SIGNIN_SUCCEEDED, EventType.SESSION_OPENED), clock=clock)
     return opened, cookie
+
+
+def _still_stands(password: Password | None, proof: Proof) -> bool:
+    return password is not None and password.changed_at == proof.credential_at
 
 
 def _answer(tx: Transaction, finish: Finish, *, clock: Clock) -> Session:

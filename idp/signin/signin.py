@@ -8,7 +8,7 @@ writes through `finish_here` when a person signs in to our own page.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from idp.audit import Event, EventType, Origin, Reason
@@ -19,10 +19,10 @@ from idp.errors import Refused
 from idp.signin.dispatch import Step, StepKind, decide_step
 from idp.signin.facts import LoadClient, gather
 from idp.signin.home_realm import hinted_establishment
-from idp.signin.interaction import AuthorizationRequest, Finish, Interaction, Interactions
+from idp.signin.interaction import AuthorizationRequest, Finish, Interaction, Interactions, Proof
 from idp.signin.login import Login, LoginPlace
 from idp.signin.own_account import OwnAccount
-from idp.signin.password_change import NewPassword, PasswordChange
+from idp.signin.password_change import NewPassword, PasswordChange, PasswordRefused
 from idp.signin.presence import Presences
 from idp.signin.session import write_session
 from idp.signin.throttle import LoginThrottle
@@ -33,6 +33,8 @@ from policies.sessions import SessionLimits
 
 RESTARTABLE_FOR = timedelta(hours=12)
 MOST_RESTARTS = 20
+OVER = "interaction.over"
+SIGNED_OUT = "signed_out"
 LOOP_WINDOW = timedelta(seconds=60)
 LOOP_LIMIT = 8
 
@@ -101,7 +103,10 @@ class SignIn:
         if self.leftover(interaction_id) is not None:
             # A form still in flight when another request ended the sign-in may have stored it again, with its proof.
             raise Refused(Reason.INTERACTION_EXPIRED, "it was ended")
-        return self.interactions.load(interaction_id, browser)
+        interaction = self.interactions.load(interaction_id, browser)
+        if interaction.proof is not None and self._signed_out_since(browser, interaction.proof):
+            return _unanswered(interaction)
+        return interaction
 
     def restart(self, interaction_id: str, browser: str, *, origin: Origin) -> Interaction | None:
         """Begin an expired Interaction again from its request, kept under a new id; None when it is over or began too long ago.
@@ -121,16 +126,21 @@ class SignIn:
 
     def close(self, interaction: Interaction) -> bool:
         """End it: True for exactly one of several callers, who may finish or refuse it. Leaves word of where its application lives."""
-        if not self.interactions.close(interaction.id):
+        # The word decides and not the taking away: a form in flight may store a taken Interaction again.
+        leftover = json.dumps(_application_url(interaction.request)).encode()
+        if not self._ephemeral.add(OVER, digest(interaction.id), leftover, RESTARTABLE_FOR):
             return False
         self._beginnings.close(_beginning_of(interaction.id))
-        leftover = json.dumps(_application_url(interaction.request)).encode()
-        self._ephemeral.put("interaction.over", digest(interaction.id), leftover, RESTARTABLE_FOR)
-        return True
+        return self.interactions.close(interaction.id)
+
+    def reopen(self, interaction: Interaction) -> None:
+        """Take a `close` back, because nothing came of it."""
+        self._ephemeral.forget(OVER, digest(interaction.id))
+        self.keep(interaction)
 
     def leftover(self, interaction_id: str) -> Leftover | None:
         """What is known of an Interaction that was finished, refused or cancelled; None when it never was."""
-        stored = self._ephemeral.get("interaction.over", digest(interaction_id))
+        stored = self._ephemeral.get(OVER, digest(interaction_id))
         return Leftover(json.loads(stored)) if stored else None
 
     def is_looping(self, browser: str, client_id: str) -> bool:
@@ -174,7 +184,8 @@ class SignIn:
         """The password proof. Raises LoginRefused, StoreUnavailable."""
         client_id = interaction.request.client_id if interaction.request else None
         proof = self._login.prove(identifier, password, LoginPlace(client_id=client_id, establishment_id=establishment_id, origin=origin))
-        return self._save(replace(interaction, proof=proof))
+        # What another person in this browser answered on the same page is not this one's answer.
+        return self._save(replace(_unanswered(interaction), proof=proof))
 
     def go_on_as_session(self, interaction: Interaction) -> Interaction:
         """prompt=select_account: "yes, it is me"."""
@@ -199,8 +210,15 @@ class SignIn:
         if proof is None or not proof.must_change_password:
             return interaction
         keep = session if session and session.account_id == proof.account_id else None
-        self.password_change.change(proof.account_id, replace(new, current=None), keep=keep, origin=origin)
-        return self._save(replace(interaction, proof=replace(proof, must_change_password=False, auth_time=self._clock.now())))
+        try:
+            chosen = replace(new, current=None, proven_at=proof.credential_at)
+            changed_at = self.password_change.change(proof.account_id, chosen, keep=keep, origin=origin)
+        except PasswordRefused as refused:
+            if refused.reason == Reason.CREDENTIAL_CHANGED:
+                self._save(_unanswered(interaction))  # what was proven is worth nothing any more
+            raise
+        proof = replace(proof, must_change_password=False, auth_time=self._clock.now(), credential_at=changed_at)
+        return self._save(replace(interaction, proof=proof))
 
     def close_earlier(self, interaction: Interaction, step: Step, session_id: str) -> Interaction:
         """Name the Session that will end when this sign-in finishes; one of the Step's, else the question stands."""
@@ -216,6 +234,14 @@ class SignIn:
         """The end of a sign-in to our own pages: the Session and a new cookie token. Refused when the account or Session was cut meanwhile."""
         with self._database.write() as tx:
             return write_session(tx, finish, clock=self._clock, settings=self._settings, origin=origin)
+
+    def forget_proofs(self, browser: str) -> None:
+        """Somebody signed out here: proofs that wait half way on other pages of this browser open nothing for whoever sits down next."""
+        self._ephemeral.put(SIGNED_OUT, digest(browser), self._clock.now().isoformat().encode(), RESTARTABLE_FOR)
+
+    def _signed_out_since(self, browser: str, proof: Proof) -> bool:
+        stored = self._ephemeral.get(SIGNED_OUT, digest(browser))
+        return stored is not None and proof.auth_time <= datetime.fromisoformat(stored.decode())
 
     def forget_loop(self, browser: str, client_id: str) -> None:
         """A sign-in was finished with a proof: what came before was no loop."""
@@ -270,6 +296,11 @@ class SignIn:
 def _stored_client(tx: Transaction, client_id: str) -> Client | None:
     client = tx.clients.get(client_id)
     return client if client and client.ended_at is None else None
+
+
+def _unanswered(interaction: Interaction) -> Interaction:
+    """The same request with nothing said yet."""
+    return replace(interaction, proof=None, selected_session=False, establishment_id=None, consented=False, closing_session_id=None)
 
 
 def _beginning_of(interaction_id: str) -> str:

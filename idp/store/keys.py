@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from idp.store.base import SigningKey
 from idp.store.rows import columns, reader
@@ -25,6 +25,10 @@ class SigningKeys:
     def add(self, key: SigningKey) -> None:
         """Insert."""
         self._connection.execute(insert(t), {name: getattr(key, name) for name in SigningKey.__slots__})
+
+    def remove(self, kid: str) -> None:
+        """Delete: nothing it signed is believed any more."""
+        self._connection.execute(delete(t).where(t.c.kid == kid))
 
     def move(self, kid: str, state: str, **instants: datetime) -> None:
         """Change a key's state and the instants that go with it."""

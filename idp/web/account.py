@@ -36,7 +36,7 @@ def account_pages(pages: Pages) -> Blueprint:
         presence = pages.read_session()
         place = pages.last_used_establishment()
         if presence.session is not None:
-            pages.rooms.signin.presences.sign_out(presence.session, pages.origin())
+            pages.sign_out(presence.session)
         reason = str(presence.ended) if presence.ended else None
         response = pages.render("signed_out.html", establishment=place, continue_url=None, client_name=None, reason=reason)
         pages.clear_session_cookie(response)

@@ -19,7 +19,7 @@ from idp.errors import StoreUnavailable
 from idp.oauth.message import AuthorizationResponse
 from idp.signin.interaction import Interaction
 from idp.signin.presence import Presence
-from idp.store.base import Establishment
+from idp.store.base import Establishment, Session
 from idp.web.language import Languages
 from idp.web.rooms import Rooms
 
@@ -69,6 +69,12 @@ class Pages:
     def clear_session_cookie(self, response: Response) -> None:
         """Take the Session's cookie back."""
         response.delete_cookie(self.session_cookie, path="/", secure=self.rooms.config.uses_https, httponly=True, samesite="Lax")
+
+    def sign_out(self, signed_in: Session, client_id: str | None = None) -> None:
+        """End this browser's Session, and whatever waits half way on its other pages."""
+        self.rooms.signin.presences.sign_out(signed_in, self.origin(), client_id=client_id)
+        if (browser := self.known_browser()) is not None:
+            self.rooms.signin.forget_proofs(browser)
 
     def is_navigation(self) -> bool:
         """Whether the browser says that a person's tab is being led here (Fetch Metadata): neither a frame, nor a script, nor a program."""

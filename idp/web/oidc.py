@@ -134,7 +134,7 @@ def _judge(pages: Pages, parameters: dict[str, str], session: Session | None) ->
 
 def _sign_out(pages: Pages, session: Session | None, judged: LogoutRequest) -> Response:
     if session is not None:
-        pages.rooms.signin.presences.sign_out(session, pages.origin(), client_id=judged.client_id)
+        pages.sign_out(session, judged.client_id)
     if judged.return_to is None:
         response = pages.render(
             "signed_out.html",

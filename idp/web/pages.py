@@ -175,7 +175,8 @@ def _record(pages: Pages, kind: EventType, reason: Reason) -> None:
         actor="anonymous",
         origin=pages.origin(),
         reason=reason,
-        details={"path": request.path[:200], "method": request.method},
+        # The rule and not the path: a sign-in page's own address is half of what opens it.
+        details={"path": str(request.url_rule or request.path)[:200], "method": request.method},
     )
     try:
         with pages.rooms.database.write() as tx:

@@ -200,7 +200,7 @@ class Visit:
             return self._begin_again(interaction, Reason(refused.reason))
         except StoreUnavailable:
             # Nothing was written: the same page, loaded again, goes on from here.
-            self._signin.keep(interaction)
+            self._signin.reopen(interaction)
             raise
         pages.remember_establishment(step.establishment)
         if interaction.request is not None and interaction.proof is not None:
@@ -210,6 +210,10 @@ class Visit:
     def _begin_again(self, interaction: Interaction, reason: Reason) -> Response:
         """Something ended while the person was signing in: nothing was written, so ask again from the start."""
         pages = self._pages
+        if reason is Reason.REDIRECT_URI_MISMATCH:
+            # Asking again would not help, and there is no address to go back to.
+            self._signin.record(EventType.AUTHORIZATION_REFUSED, reason, interaction=interaction, origin=pages.origin())
+            return pages.error_page(str(reason), 400)
         self._signin.record(EventType.SIGNIN_RESTARTED, reason, interaction=interaction, origin=pages.origin())
         if interaction.restarts >= MOST_RESTARTS:
             return pages.error_page(str(Reason.INTERACTION_EXPIRED), 410)

@@ -63,7 +63,7 @@ def an_account(clock: FixedClock, username: str) -> Account:
         is_demo=False,
         created_at=now,
         updated_at=now,
-        **values,  # type: ignore[arg-type]  # all None
+        **values,
     )
 
 

@@ -92,7 +92,7 @@ def closed_port() -> int:
 
 def test_application_is_told_once_when_a_person_signs_out(world: World, worker: Worker, listener: Listener) -> None:
     signed_out(world)
-    assert listener.received == ()
+    assert not listener.received
     deliverer = worker()
     assert deliverer.run_once() == 1
     assert deliverer.run_once() == 0

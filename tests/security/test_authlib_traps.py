@@ -262,6 +262,6 @@ def test_the_wire_check_itself_sees_what_it_looks_for(world: World) -> None:
         start("200 OK", [("Content-Type", "text/html"), ("X-Content-Type-Options", "nosniff")])
         return [b"<p><x7q></p>"]
 
-    wire = Wire(broken, world.issuer, frozenset())  # type: ignore[arg-type]  # a WSGI application
+    wire = Wire(broken, world.issuer, frozenset())
     with pytest.raises(AssertionError, match="reflected markup"):
         wire.check(wire.send("GET", "/"), {})

@@ -19,7 +19,7 @@ from idp.app import Application
 from idp.audit import Origin
 from idp.cli import vestibule
 from idp.errors import Refused, VestibuleError
-from idp.oauth.keys import KEPT_FOR, PUBLISHED_FOR, RELOAD_EVERY, SEAL, rotate
+from idp.oauth.keys import KEPT_FOR, PUBLISHED_FOR, RELOAD_EVERY, SEAL, forget, rotate
 from tests.support.world import SignedIn, World
 
 ORIGIN = Origin(request_id="0123456789", address="local")
@@ -130,6 +130,28 @@ def test_urgent_rotation_does_not_wait(world: World, signed_in: SignedIn) -> Non
     rotate_in_time(world)
     rotate_now(world, is_urgent=True)
     assert [line["details"]["urgent"] for line in world.events("keys.rotated")] == [False, True]
+
+
+def test_stolen_key_is_believed_no_more_after_an_urgent_rotation(world: World, signed_in: SignedIn) -> None:
+    party, stolen = signed_in.party, by_state(world, "current")
+    rotate_now(world, is_urgent=True)
+    world.clock.advance(RELOAD_EVERY)
+    assert not stolen & published(world)
+    assert party.userinfo(signed_in.tokens.access).status_code == 401
+    fresh = party.refresh(signed_in.tokens.refresh).json()
+    assert party.userinfo(fresh["access_token"]).status_code == 200
+
+
+def test_retired_key_is_deleted_when_nothing_needs_it(world: World, signed_in: SignedIn) -> None:
+    rotate_in_time(world)
+    retired = by_state(world, "retired")
+    world.clock.advance(KEPT_FOR - 2 * RELOAD_EVERY)
+    with world.arranging() as tx:
+        assert forget(tx, world.clock) == 0
+    world.clock.advance(3 * RELOAD_EVERY)
+    with world.arranging() as tx:
+        assert forget(tx, world.clock) == len(retired)
+    assert by_state(world, "retired") == set()
 
 
 def test_no_token_fails_across_two_rotations(world: World, signed_in: SignedIn, second: Application) -> None:

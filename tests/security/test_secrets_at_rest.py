@@ -4,12 +4,13 @@ A whole journey is walked, then every column of every table and every byte of th
 """
 
 import base64
-import json
 import sqlite3
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+from joserfc.jwk import ECKey, RSAKey
 
 from idp.crypto import Keyring, digest
 from idp.errors import VestibuleError
@@ -29,12 +30,13 @@ def secrets(world: World) -> Mapping[str, str]:
     keyring = world.application.keyring
     with world.database.read() as tx:
         for key in tx.keys.all():
-            private = json.loads(keyring.unseal(SEAL, key.sealed_private, key.kid))
+            kind = RSAKey if key.alg == "RS256" else ECKey
+            private: Mapping[str, Any] = kind.import_key(keyring.unseal(SEAL, key.sealed_private, key.kid)).as_dict(private=True)
             walked |= {f"{key.alg} {key.state} {name}": private[name] for name in ("d", "p", "q") if name in private}
     walked |= {f"secret of {name}": client.secret for name, client in world.registered.items() if client.secret}
     signer = world.registered["signataire"].key
     assert signer is not None
-    walked["key of signataire"] = signer.as_dict(private=True)["d"]
+    walked["key of signataire"] = str(signer.as_dict(private=True)["d"])
     subkeys = (ANSWER_SEAL, SEAL, "browser cookie")
     return {**walked, "master key": master, **{f"subkey {name}": _text(keyring.subkey(name)) for name in subkeys}}
 

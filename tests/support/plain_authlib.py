@@ -181,8 +181,9 @@ def _plain_refresh_grant(store: PlainStore) -> type:
 
         def authenticate_refresh_token(self, refresh_token: str) -> PlainToken | None:
             found = store.tokens.get(refresh_token)
+            usable = found if found and not found.is_revoked else None
             store.pause()
-            return found if found and not found.is_revoked else None
+            return usable
 
         def authenticate_user(self, refresh_token: PlainToken) -> str:
             return "claire"

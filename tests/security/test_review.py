@@ -1,0 +1,286 @@
+"""Ways to a wrong "yes" that a review found, each closed: proofs that outlive what they proved, claims nobody agreed to, doors closed meanwhile.
+
+RFC 9700 sections 2.1 and 4.14, RFC 7662 section 2.2, RFC 8252 section 7.3, RFC 8707 section 2.2, OpenID Connect Core sections 3.1.2.4 and 5.5.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from idp.audit import Author, Origin, Reason
+from idp.config import ClientSettings
+from idp.crypto import PasswordHasher
+from idp.people import attachments as people_attachments
+from idp.people import passwords as people_passwords
+from idp.registry import end_client
+from idp.store.base import Account
+from tests.support.browser import Browser, Page
+from tests.support.cast import PASSWORD
+from tests.support.refusals import assert_token_refused, nothing_issued
+from tests.support.relying_party import RelyingParty
+from tests.support.world import World
+
+OPERATOR = Author("operator:test", Origin("0000000000", "local"))
+RESET = "Pivoine-Funiculaire-38-Hermine"
+CHOSEN = "Bruyère-Autocar-74-Mésange"
+
+
+def set_password(world: World, account: Account, password: str, *, must_change: bool = True) -> None:
+    """What `vestibule account set-password` does."""
+    encoded = PasswordHasher(world.clock, concurrency=1).hash(password)
+    with world.arranging() as tx:
+        people_passwords.write(tx, account, encoded, OPERATOR, must_change=must_change, clock=world.clock)
+
+
+def change_registration(world: World, key: str, **values: object) -> None:
+    """What an operator does to a client, without a new secret."""
+    registered = world.registered[key]
+    settings = ClientSettings.model_validate({**registered.settings.model_dump(), **values})
+    with world.arranging() as tx:
+        present = tx.clients.get(key)
+        assert present is not None
+        tx.clients.put(settings, secret_digest=present.secret_digest, source="operator", now=world.clock.now())
+
+
+def begin(world: World, browser: Browser, party: RelyingParty, person: str, **parameters: str) -> Page:
+    """A sign-in up to the page that follows the password."""
+    page = browser.get(party.begin(**parameters))
+    return browser.sign_in(world.person(person).username, PASSWORD, page=page)
+
+
+# Proofs that outlive what they proved
+
+
+def test_whoever_knew_the_old_password_cannot_choose_a_new_one_when_an_operator_replaced_it(world: World) -> None:
+    browser, party = world.browser(), world.relying_party()
+    page = begin(world, browser, party, "lea")
+    assert "password-form" in page.forms
+    world.clock.advance(timedelta(minutes=1))
+    set_password(world, world.account("lea"), RESET)
+    with nothing_issued(world):
+        page = browser.submit("password-form", page=page, new_password=CHOSEN, confirm_password=CHOSEN)
+    assert page.callback is None
+    assert world.events("password.changed") == []
+    other = world.browser()
+    page = other.get(party.begin())
+    assert "password-form" in other.sign_in("lea.moreau", RESET, page=page).forms
+
+
+def test_old_password_opens_nothing_when_it_was_replaced_before_the_proof_but_written_after(world: World) -> None:
+    """A change takes its instant before it commits: a try in between reads the old hash, and is younger than the change."""
+    browser, party = world.browser(), world.relying_party()
+    page = begin(world, browser, party, "amina")
+    assert "establishment-form" in page.forms
+    encoded = PasswordHasher(world.clock, concurrency=1).hash(RESET)
+    with world.arranging() as tx:
+        account = world.account("amina")
+        tx.people.set_password(account.id, encoded, must_change=False, now=world.clock.now() - timedelta(seconds=1))
+    with nothing_issued(world):
+        page = browser.submit("establishment-form", page=page, button="tilleuls")
+    assert page.callback is None
+    assert "signin-form" in page.forms
+    assert world.last_event("signin.restarted")["reason"] == "credential_changed"
+
+
+def test_next_person_at_the_browser_proves_themselves_when_the_last_one_signed_out(world: World) -> None:
+    """A page left half way in another tab holds a proof: signing out takes it back."""
+    browser = world.browser()
+    half_way = begin(world, browser, world.relying_party("carnet"), "amina")
+    assert "establishment-form" in half_way.forms
+    world.clock.advance(timedelta(minutes=1))
+    world.sign_in("amina", "autre", browser=browser, establishment="tilleuls")
+    world.clock.advance(timedelta(minutes=1))
+    browser.get("/account")
+    browser.press("account-signout")
+    with nothing_issued(world):
+        page = browser.get(half_way.url)
+        assert "signin-form" in page.forms, page
+        page = browser.post(
+            half_way.forms["establishment-form"].action, {**half_way.forms["establishment-form"].fields, "establishment": "tilleuls"}
+        )
+        assert page.callback is None
+
+
+def test_page_left_open_goes_on_when_somebody_signed_out_before_the_password(world: World) -> None:
+    browser, party = world.browser(), world.relying_party()
+    world.sign_in("claire", browser=browser)
+    page = browser.get(party.begin(prompt="login"))
+    world.clock.advance(timedelta(minutes=1))
+    browser.get("/account")
+    browser.press("account-signout")
+    world.clock.advance(timedelta(minutes=1))
+    page = browser.get(page.url)
+    assert browser.sign_in("claire.dubois", PASSWORD, page=page).callback is not None
+
+
+def test_agreement_of_one_person_is_not_another_s_when_both_use_one_page(world: World) -> None:
+    browser, party = world.browser(), world.relying_party("curieux")
+    world.sign_in("claire", browser=browser)
+    sign_in_page = browser.get(party.begin(prompt="login"))
+    consent = browser.get(party.begin(prompt="consent"))
+    form = consent.forms["consent-form"]
+    answered = browser.request("POST", form.action, data=form.fields, headers={"Origin": world.issuer})
+    assert answered.status_code == 303
+    login = form.action.replace("/consent", "/login")
+    fields = {"identifier": "karim.haddad", "password": PASSWORD, "csrf_token": sign_in_page.forms["signin-form"].fields["csrf_token"]}
+    page = browser.post(login, fields)
+    assert "consent-form" in page.forms, page
+    assert world.events("consent.given") == []
+
+
+# Claims nobody agreed to
+
+
+def test_application_gets_no_claim_by_name_that_its_scopes_do_not_hold(world: World) -> None:
+    change_registration(world, "carnet", scopes=("openid", "email"))
+    claims = {"id_token": {"phone_number": None, "attachments": None}, "userinfo": {"address": {"essential": True}, "email": None}}
+    signed_in = world.sign_in("claire", scope="openid", claims=json.dumps(claims))
+    assert not signed_in.tokens.claims.keys() & {"phone_number", "attachments"}
+    assert signed_in.party.userinfo(signed_in.tokens.access).json().keys() == {"sub", "email"}
+
+
+def test_person_is_asked_when_a_claim_is_named_that_they_did_not_agree_to(world: World) -> None:
+    browser, party = world.browser(), world.relying_party("curieux")
+    page = begin(world, browser, party, "claire", scope="openid")
+    assert browser.submit("consent-form", page=page).callback is not None
+    assert browser.get(party.begin(scope="openid")).callback is not None
+    claims = json.dumps({"userinfo": {"phone_number": None}})
+    with nothing_issued(world):
+        page = browser.get(party.begin(scope="openid", claims=claims, prompt="none"))
+        assert page.callback is not None
+        assert page.callback["error"] == "consent_required"
+        page = browser.get(party.begin(scope="openid", claims=claims))
+        assert "téléphone" in page.text
+    callback = browser.submit("consent-form", page=page).callback
+    assert callback is not None
+    tokens = party.exchange(callback)
+    assert party.userinfo(tokens.access).json().keys() == {"sub", "phone_number"}
+    assert browser.get(party.begin(scope="openid", claims=claims, prompt="none")).callback is not None
+
+
+# Doors closed meanwhile
+
+
+def close_by_profile(world: World) -> None:
+    change_registration(world, "carnet", profiles=("doctor",))
+
+
+def close_by_establishment(world: World) -> None:
+    change_registration(world, "carnet", establishments=("glycines",))
+
+
+@pytest.mark.parametrize("close", [close_by_profile, close_by_establishment])
+def test_application_gets_no_more_tokens_when_it_is_no_longer_open_to_the_person(world: World, close: Callable[[World], None]) -> None:
+    signed_in = world.sign_in("claire", "carnet", scope="openid offline_access")
+    page = signed_in.browser.get(signed_in.party.begin())
+    assert page.callback is not None
+    close(world)
+    with nothing_issued(world):
+        refused = signed_in.party.redeem(page.callback["code"])
+        assert_token_refused(world, refused, error="invalid_grant", reason=reason_of(close))
+        refused = signed_in.party.refresh(signed_in.tokens.refresh)
+        assert_token_refused(world, refused, error="invalid_grant", reason=reason_of(close))
+
+
+def reason_of(close: Callable[[World], None]) -> str:
+    is_profile = close is close_by_profile
+    return str(Reason.CLIENT_NOT_OPEN_TO_PROFILE if is_profile else Reason.CLIENT_NOT_OPEN_TO_ESTABLISHMENT)
+
+
+def test_application_gets_no_more_tokens_when_only_another_profile_is_left_to_the_person(world: World) -> None:
+    """Two attachments at one establishment: the one that opened the application ends, and the Session stands on the other."""
+    change_registration(world, "carnet", profiles=("nurse",))
+    account = world.account("claire")
+    with world.arranging() as tx:
+        (nurse,) = tx.people.attachments(account.id)
+        tx.people.attach(replace(nurse, id=world.clock.new_id(), profile="aide"))
+    signed_in = world.sign_in("claire", "carnet", scope="openid")
+    with world.arranging() as tx:
+        people_attachments.detach(tx, nurse, OPERATOR, clock=world.clock)
+    with nothing_issued(world):
+        refused = signed_in.party.refresh(signed_in.tokens.refresh)
+    assert_token_refused(world, refused, error="invalid_grant", reason="client_not_open_to_profile")
+
+
+def test_refresh_gives_no_scope_that_was_taken_from_the_application(world: World) -> None:
+    signed_in = world.sign_in("claire", "carnet", scope="openid profile phone")
+    change_registration(world, "carnet", scopes=("openid", "profile"))
+    answer = signed_in.party.refresh(signed_in.tokens.refresh).json()
+    assert answer["scope"] == "openid profile"
+    assert "phone_number" not in signed_in.party.userinfo(answer["access_token"]).json()
+
+
+def test_own_token_of_an_application_is_not_active_when_the_application_was_withdrawn(world: World) -> None:
+    token = world.relying_party("signataire").client_credentials().json()["access_token"]
+    reader = world.relying_party("carnet")
+    assert reader.introspect(token).json()["active"] is True
+    with world.arranging() as tx:
+        end_client(tx, "signataire", OPERATOR, clock=world.clock)
+    assert reader.introspect(token).json() == {"active": False}
+
+
+@pytest.mark.parametrize("hours", [0, 2])
+def test_no_code_goes_to_an_address_that_was_taken_from_the_registration(world: World, hours: int) -> None:
+    """A sign-in page may stay open, and begin again by itself, for hours after its request was checked."""
+    browser, party = world.browser(), world.relying_party()
+    page = browser.get(party.begin())
+    change_registration(world, "carnet", redirect_uris=("https://carnet.example/autre-retour",))
+    world.clock.advance(timedelta(hours=hours))
+    page = browser.get(page.url)
+    with nothing_issued(world):
+        page = browser.sign_in("claire.dubois", PASSWORD, page=page)
+    assert page.callback is None
+    assert page.status == 400
+    assert world.last_event("authorization.refused")["reason"] == "redirect_uri_mismatch"
+
+
+# Letter for letter
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["http://127.0.0.1:4711/retour?", "http://127.0.0.1:4711/retour#", " http://127.0.0.1:4711/retour", "HTTP://127.0.0.1:4711/retour"],
+)
+def test_native_application_gets_nothing_but_a_free_port(world: World, uri: str) -> None:
+    page = world.browser().get(world.relying_party("bureau").begin(redirect_uri=uri))
+    assert page.callback is None
+    assert page.status == 400
+    assert world.last_event("authorization.refused")["reason"] == "redirect_uri_mismatch"
+
+
+def test_repeated_refresh_is_not_answered_with_a_token_for_another_resource(world: World) -> None:
+    signed_in = world.sign_in("claire", "carnet")
+    resources = world.registered["carnet"].settings.resources
+    page = signed_in.browser.get(signed_in.party.begin(resource=resources[0]))
+    assert page.callback is not None
+    tokens = signed_in.party.exchange(page.callback)
+    assert signed_in.party.refresh(tokens.refresh, resource=resources[0]).status_code == 200
+    with nothing_issued(world):
+        refused = signed_in.party.refresh(tokens.refresh)
+        assert_token_refused(world, refused, error="invalid_target", reason="invalid_target")
+    assert signed_in.party.refresh(tokens.refresh, resource=resources[0]).status_code == 200
+
+
+# What is written down
+
+
+def test_audit_trail_does_not_hold_what_opens_a_sign_in_page(world: World) -> None:
+    browser, party = world.browser(), world.relying_party()
+    page = browser.get(party.begin())
+    interaction_id = page.url.rpartition("/")[2]
+    browser.post(page.forms["signin-form"].action, {"identifier": "claire.dubois", "password": PASSWORD})
+    event = world.last_event("request.refused")
+    assert event["reason"] == "bad_form_token"
+    assert interaction_id not in json.dumps(event)
+    assert event["details"]["path"] == "/signin/<interaction_id>/<act>"
+
+
+def test_one_interaction_is_closed_once_when_a_form_in_flight_stored_it_again(world: World) -> None:
+    signin = world.application.signin
+    interaction = signin.keep(signin.open(None, "navigateur"))
+    assert signin.close(interaction)
+    signin.interactions.save(interaction)
+    assert not signin.close(interaction)
