@@ -160,7 +160,7 @@ def _decode(stored: bytes, interaction_id: str) -> Interaction:
     if raw["request"] is not None:
         request = raw["request"]
         for name in ("scope", "claims_scope", "ui_locales", "acr_values", "essential_acr", "resources"):
-            request[name] = tuple(request[name])
+            request[name] = tuple(request.get(name, ()))  # one that an earlier release stored may lack a newer name
         request["prompt"] = frozenset(request["prompt"])
         raw["request"] = AuthorizationRequest(**request)
     if raw["proof"] is not None:

@@ -4,6 +4,7 @@ RFC 9700 sections 2.1 and 4.14, RFC 7662 section 2.2, RFC 8252 section 7.3, RFC 
 """
 
 import json
+import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -12,11 +13,12 @@ import pytest
 
 from idp.audit import Author, Origin, Reason
 from idp.config import ClientSettings
-from idp.crypto import PasswordHasher
+from idp.crypto import PasswordHasher, digest
 from idp.people import attachments as people_attachments
 from idp.people import passwords as people_passwords
 from idp.registry import end_client
 from idp.store.base import Account
+from tests.conftest import MakeWorld
 from tests.support.browser import Browser, Page
 from tests.support.cast import PASSWORD
 from tests.support.refusals import assert_token_refused, nothing_issued
@@ -284,3 +286,58 @@ def test_one_interaction_is_closed_once_when_a_form_in_flight_stored_it_again(wo
     assert signin.close(interaction)
     signin.interactions.save(interaction)
     assert not signin.close(interaction)
+
+
+def test_page_goes_on_when_the_database_did_not_answer_at_the_end_of_the_sign_in(make_world: MakeWorld) -> None:
+    world = make_world(database={"busy_timeout": "100ms"})
+    browser, party = world.browser(), world.relying_party()
+    form = browser.get(party.begin()).forms["signin-form"]
+    fields = {**form.fields, "identifier": "claire.dubois", "password": PASSWORD}
+    where = browser.request("POST", form.action, data=fields, headers={"Origin": world.issuer}).headers["Location"]
+    other = sqlite3.connect(world.folder / "vestibule.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    assert browser.get(where).status == 503
+    other.execute("ROLLBACK")
+    other.close()
+    assert browser.get(where).callback is not None
+    assert len(world.events("authorization.granted")) == 1
+    assert browser.get(where).callback is None
+
+
+def test_agreements_end_with_the_application_they_were_given_to(world: World) -> None:
+    """The same client_id may be given to another application one day."""
+    browser, party = world.browser(), world.relying_party("curieux")
+    page = begin(world, browser, party, "claire")
+    assert browser.submit("consent-form", page=page).callback is not None
+    with world.arranging() as tx:
+        end_client(tx, "curieux", OPERATOR, clock=world.clock)
+        settings = world.registered["curieux"].settings
+        secret = digest(world.registered["curieux"].secret or "")
+        tx.clients.put(settings, secret_digest=secret, source="operator", now=world.clock.now())
+    page = browser.get(party.begin(prompt="none"))
+    assert page.callback is not None
+    assert page.callback["error"] == "consent_required"
+
+
+def test_request_that_is_too_long_is_recorded_when_it_is_refused(world: World) -> None:
+    for path in ("/authorize", "/logout"):
+        page = world.browser().post(path, {"state": "x" * 9000})
+        assert page.status == 413
+        line = world.last_event("request.refused")
+        assert (line["reason"], line["request_id"]) == ("too_large", page.support_code)
+
+
+def test_userinfo_reads_no_body_of_a_get(world: World) -> None:
+    """RFC 6750 section 2.2: the form is for POST alone."""
+    signed_in = world.sign_in("claire")
+    response = world.machine.request("GET", "/userinfo", data={"access_token": signed_in.tokens.access})
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"] == "Bearer"
+
+
+def test_a_wish_for_languages_is_dropped_when_it_is_longer_than_its_column(world: World) -> None:
+    """SQLite keeps any length; PostgreSQL would refuse the Grant."""
+    world.sign_in("claire", claims_locales=" ".join(["fr"] * 60))
+    with world.database.read() as tx:
+        (grant,) = tx.grants.open_of_account(world.account("claire").id)
+    assert len(grant.claims_locales or "") <= 60
