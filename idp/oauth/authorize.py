@@ -23,6 +23,7 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 PROMPTS = frozenset({"none", "login", "consent", "select_account"})
 LONGEST_PARAMETER = 4096
+LONGEST_LOCALES = 60
 MOST_NESTED = 8
 MAY_REPEAT = frozenset({"resource"})
 
@@ -288,8 +289,11 @@ def check_resources(draft: Draft) -> None:
 def read_hints(draft: Draft) -> None:
     """What only helps: state and nonce as they came, languages, who may be there, which establishment."""
     parameters = draft.parameters
-    for name in ("state", "nonce", "claims_locales", "login_hint", "display"):
+    for name in ("state", "nonce", "login_hint", "display"):
         draft.found[name] = parameters.get(name)
+    # Kept with the Grant, in a column that holds this much.
+    locales = parameters.get("claims_locales", "")
+    draft.found["claims_locales"] = locales if 0 < len(locales) <= LONGEST_LOCALES else None
     draft.found["ui_locales"] = tuple(parameters.get("ui_locales", "").split())
     draft.found["acr_values"] = tuple(parameters.get("acr_values", "").split())
     draft.found["establishment_hint"] = parameters.get("establishment") or draft.proven().settings.default_establishment

@@ -171,7 +171,7 @@ class Userinfo:
 
     def _read(self, request: ProtocolRequest) -> AccessClaims:
         scheme, _, header = request.headers.get("authorization", "").partition(" ")
-        form = single(request.form)
+        form = single(request.form) if request.method == "POST" else {}
         if any(name == "access_token" for name, _ in request.query):
             raise Refusal("invalid_request", Reason.INVALID_TOKEN, "A token in the URL is refused", status=400)
         if header and form.get("access_token"):

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from idp.config import ClientSettings
 from idp.store.base import Client
@@ -50,9 +50,13 @@ class Clients:
         return True
 
     def end(self, client_id: str, now: datetime) -> bool:
-        """Withdraw a client; False when it had ended or is unknown."""
+        """Withdraw a client, and what people agreed to with it; False when it had ended or is unknown."""
         query = update(clients).where(clients.c.client_id == client_id, clients.c.ended_at.is_(None))
-        return self._connection.execute(query.values(ended_at=now, revision=clients.c.revision + 1)).rowcount == 1
+        if self._connection.execute(query.values(ended_at=now, revision=clients.c.revision + 1)).rowcount == 0:
+            return False
+        # Whoever is registered under the same name one day is not who people agreed with.
+        self._connection.execute(delete(consents).where(consents.c.client_id == client_id))
+        return True
 
     def consented_scope(self, account_id: str, client_id: str) -> frozenset[str]:
         """The scopes a person agreed to give a client."""

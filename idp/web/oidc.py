@@ -55,6 +55,7 @@ EXEMPT_FROM_FORM_TOKEN = ("oidc.authorize_post", "oidc.logout_post")
 def _as_get(pages: Pages, parameters: list[tuple[str, str]]) -> Response:
     query = urlencode(parameters)
     if len(query) > LONGEST_QUERY:
+        pages.rooms.signin.record(EventType.REQUEST_REFUSED, Reason.TOO_LARGE, origin=pages.origin(), details={"path": request.path})
         return pages.error_page("too_large", 413)
     return pages.see_other(f"{request.path}?{query}")
 
