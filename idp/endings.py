@@ -12,7 +12,17 @@ from idp.clock import Clock
 from idp.store.base import Grant, Notice, Session
 from idp.store.database import Transaction
 
-AFTER_SIGN_OUT = frozenset({Reason.ACCOUNT_CUT, Reason.CLIENT_WITHDRAWN, Reason.ATTACHMENT_LOST, Reason.CREDENTIAL_CHANGED})
+# A Session closed from elsewhere is most often on a device that was lost: what it left behind must not go on for weeks.
+AFTER_SIGN_OUT = frozenset(
+    {
+        Reason.ACCOUNT_CUT,
+        Reason.CLIENT_WITHDRAWN,
+        Reason.ATTACHMENT_LOST,
+        Reason.CREDENTIAL_CHANGED,
+        Reason.ENDED_BY_PERSON,
+        Reason.ENDED_BY_OPERATOR,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +47,7 @@ class Cause:
 
 
 def end_session(tx: Transaction, session: Session, cause: Cause, *, clock: Clock) -> Ended:
-    """End a Session and its Grants; offline Grants live on unless the cause is a cut.
+    """End a Session and its Grants; offline Grants live on unless the cause is a cut, or somebody closed it from elsewhere.
 
     Every client that was given tokens under the Session is owed one logout notice (Back-Channel Logout 1.0 section 2.3).
     """

@@ -221,8 +221,9 @@ def check_claims(draft: Draft) -> None:
         draft.found["claims"], draft.found["claims_scope"] = _allowed_claims(draft, asked)
         for part in ("id_token", "userinfo"):
             demand = (asked.get(part) or {}).get("sub")
-            if isinstance(demand, dict) and isinstance(demand.get("value"), str):
-                draft.found["hinted_account_id"] = demand["value"]
+            wanted = demand.get("value") if isinstance(demand, dict) else None
+            if isinstance(wanted, str) and draft.found.setdefault("hinted_account_id", wanted) != wanted:
+                draft.refuse("invalid_request", Reason.INVALID_REQUEST, "The claims parameter names two people")
         demand = (asked.get("id_token") or {}).get("acr") or {}
         if demand.get("essential") is True:
             acr = [value for value in [demand.get("value"), *(demand.get("values") or [])] if isinstance(value, str)]

@@ -43,6 +43,11 @@ def is_valid(attachment: Attachment, now: datetime) -> bool:
     )
 
 
+def held_by(scopes: Iterable[str]) -> frozenset[str]:
+    """The claims that the scopes of a client's registration hold: it gets no other, whatever it was granted before they were taken from it."""
+    return frozenset(name for scope in scopes for name in SCOPES.get(scope, ()))
+
+
 def requested(request: Mapping[str, Any] | None, part: str) -> Mapping[str, Any]:
     """The claims asked one by one for `id_token` or `userinfo` (the `claims` parameter), those we have."""
     asked = (request or {}).get(part) or {}

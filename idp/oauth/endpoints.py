@@ -12,7 +12,7 @@ from idp.audit import Event, EventType, Reason
 from idp.config import Config
 from idp.crypto import digest
 from idp.endings import Cause, end_grant
-from idp.oauth.claims import SCOPES, SUPPORTED, gather, released_to_userinfo
+from idp.oauth.claims import SCOPES, SUPPORTED, gather, held_by, released_to_userinfo
 from idp.oauth.clients import ASSERTION_ALGORITHMS, ClientRegistry, OAuthClient
 from idp.oauth.grants import AUTHENTICATED, Issuing
 from idp.oauth.message import NO_STORE, ProtocolRequest, ProtocolResponse, Refusal, json_response, single
@@ -195,7 +195,8 @@ class Userinfo:
         client = self._registry.get(tx, access.client_id)
         if client is None:
             raise Refusal("invalid_token", Reason.CLIENT_WITHDRAWN, "The access token is not valid", status=401)
-        values = {"sub": account.id, **gather(released_to_userinfo(access.scope, grant.claims), subject)}
+        names = released_to_userinfo(access.scope, grant.claims) & held_by(client.scopes)
+        values = {"sub": account.id, **gather(names, subject)}
         if client.settings.userinfo_signed_response_alg:
             signed = self._issuing.mint.userinfo(client, values)
             return ProtocolResponse(200, signed.encode(), (("Content-Type", "application/jwt"), *NO_STORE))

@@ -110,15 +110,19 @@ class Issuing:
     def audience(self, request: EngineRequest, granted: tuple[str, ...]) -> tuple[str, ...]:
         """The access token's audience: the resource asked now, among those granted (RFC 8707 section 2.2); else all of them.
 
-        Our own audience is added when the token may be used at userinfo, or when no resource was granted at all.
+        Our own audience is added when the token may be used at userinfo, or when no resource was granted at all. A resource that was taken from
+        the client's registration since is not granted any more.
         """
         asked = request.parameters.get("resource")
+        kept = tuple(resource for resource in granted if resource in request.client.settings.resources)
         if asked is None:
             is_for_us = not granted or "openid" in (request.scope or "").split()
-            return (*granted, self.mint.default_audience) if is_for_us else granted
-        if asked not in granted:
+            kept = (*kept, self.mint.default_audience) if is_for_us else kept
+        else:
+            kept = tuple(resource for resource in kept if resource == asked)
+        if not kept:
             raise Refusal("invalid_target", Reason.INVALID_TARGET, "The resource was not granted")
-        return (asked,)
+        return kept
 
     def record(self, request: EngineRequest, grant: Grant, kind: EventType, grant_type: str) -> None:
         """The Event of tokens issued."""

@@ -83,7 +83,7 @@ class Mint:
     def id_token(self, client: OAuthClient, grant: Grant, subject: claim_values.Subject, *, nonce: str | None, access_token: str) -> str:
         """A signed ID token. `auth_time` is that of the proof, also after a refresh (section 12.2)."""
         now = int(self._clock.now().timestamp())
-        names = claim_values.released_to_id_token(grant.scope.split(), grant.claims)
+        names = claim_values.released_to_id_token(grant.scope.split(), grant.claims) & claim_values.held_by(client.scopes)
         claims: dict[str, Any] = claim_values.gather(names, subject) | {
             "iss": self._issuer,
             "sub": grant.account_id,

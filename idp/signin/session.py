@@ -3,6 +3,8 @@
 Called by idp/oauth (with a Grant and a code to follow) and by the sign-in to our own account page. Calls idp.endings for what it replaces.
 """
 
+from datetime import datetime
+
 from idp.audit import Event, EventType, Origin, Reason
 from idp.clock import Clock
 from idp.config import SessionSettings
@@ -39,7 +41,7 @@ def write_session(
     cookie = clock.new_token()
     session = finish.session
     if session is not None and session.account_id == finish.account_id and session.establishment_id == finish.establishment_id:
-        renewed = _renew(tx, session, finish.proof, cookie=cookie, establishment_id=finish.establishment_id)
+        renewed = _renew(tx, session, finish.proof, cookie=cookie, establishment_id=finish.establishment_id, now=now)
         if renewed is not None:
             _record(tx, renewed, origin, types=(EventType.SIGNIN_SUCCEEDED,), clock=clock)
             return renewed, cookie
@@ -84,11 +86,14 @@ def _answer(tx: Transaction, finish: Finish, *, clock: Clock) -> Session:
     return session
 
 
-def _renew(tx: Transaction, session: Session, proof: Proof, *, cookie: str, establishment_id: str) -> Session | None:
+def _renew(tx: Transaction, session: Session, proof: Proof, *, cookie: str, establishment_id: str, now: datetime) -> Session | None:
     is_renewed = tx.sessions.renew(
         session.id, cookie_digest=digest(cookie), auth_time=proof.auth_time, amr=proof.amr, acr=proof.acr, establishment_id=establishment_id
     )
-    return tx.sessions.get(session.id) if is_renewed else None
+    if not is_renewed:
+        return None
+    tx.sessions.touch(session.id, now)  # the pages between the password and the end may have taken long
+    return tx.sessions.get(session.id)
 
 
 def _record(tx: Transaction, session: Session, origin: Origin, *, types: tuple[EventType, ...], clock: Clock) -> None:

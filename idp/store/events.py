@@ -68,7 +68,7 @@ class Events:
     def read(self, wanted: EventFilter, limit: int | None = None) -> Iterator[dict[str, Any]]:
         """Lines in order, oldest first, as plain mappings ready for export; streamed."""
         query = _select(wanted).order_by(t.c.id).limit(limit)
-        for row in self._connection.execution_options(yield_per=1000).execute(query):
+        for row in self._connection.execute(query, execution_options={"yield_per": 1000}):
             yield _plain(row)
 
     def last(self, wanted: EventFilter, count: int) -> list[dict[str, Any]]:

@@ -80,7 +80,7 @@ class People:
     def all(self) -> Iterator[Account]:
         """Every account, by name, streamed."""
         query = select(*columns(Account, accounts)).order_by(accounts.c.family_name, accounts.c.given_name)
-        for row in self._connection.execution_options(yield_per=500).execute(query):
+        for row in self._connection.execute(query, execution_options={"yield_per": 500}):
             yield _account(row)
 
     def count_demo(self) -> int:

@@ -133,6 +133,16 @@ def test_agreement_of_one_person_is_not_another_s_when_both_use_one_page(world: 
     assert world.events("consent.given") == []
 
 
+def test_lost_device_gets_no_more_tokens_when_its_session_is_closed_from_elsewhere(world: World) -> None:
+    lost = world.sign_in("claire", scope="openid offline_access")
+    mine = world.sign_in("claire", "autre", scope="openid offline_access")
+    mine.browser.get("/account")
+    mine.browser.press("account-end-others")
+    with nothing_issued(world):
+        assert_token_refused(world, lost.party.refresh(lost.tokens.refresh), error="invalid_grant", reason="grant_not_alive")
+    assert mine.party.refresh(mine.tokens.refresh).status_code == 200
+
+
 # Claims nobody agreed to
 
 
@@ -213,6 +223,28 @@ def test_refresh_gives_no_scope_that_was_taken_from_the_application(world: World
     answer = signed_in.party.refresh(signed_in.tokens.refresh).json()
     assert answer["scope"] == "openid profile"
     assert "phone_number" not in signed_in.party.userinfo(answer["access_token"]).json()
+
+
+def test_no_token_holds_a_claim_whose_scope_was_taken_from_the_application(world: World) -> None:
+    claims = json.dumps({"id_token": {"email": None}, "userinfo": {"phone_number": None}})
+    signed_in = world.sign_in("claire", "carnet", scope="openid profile establishment", claims=claims)
+    change_registration(world, "carnet", scopes=("openid", "profile"))
+    assert "phone_number" not in signed_in.party.userinfo(signed_in.tokens.access).json()
+    again = signed_in.party.read_tokens(signed_in.party.refresh(signed_in.tokens.refresh))
+    assert not again.claims.keys() & {"email", "establishment", "roles", "attachments", "zone"}
+
+
+def test_no_token_is_made_for_a_resource_that_was_taken_from_the_application(world: World) -> None:
+    first, second = world.registered["carnet"].settings.resources
+    browser = world.sign_in("claire", "carnet").browser
+    party = world.relying_party("carnet")
+    callback = browser.get(party.begin(scope="profile", resource=first)).callback
+    assert callback is not None
+    refresh = party.redeem(callback["code"]).json()["refresh_token"]
+    change_registration(world, "carnet", resources=(second,))
+    for extra in ({}, {"resource": first}):
+        with nothing_issued(world):
+            assert_token_refused(world, party.refresh(refresh, **extra), error="invalid_target", reason="invalid_target")
 
 
 def test_own_token_of_an_application_is_not_active_when_the_application_was_withdrawn(world: World) -> None:
@@ -341,3 +373,38 @@ def test_a_wish_for_languages_is_dropped_when_it_is_longer_than_its_column(world
     with world.database.read() as tx:
         (grant,) = tx.grants.open_of_account(world.account("claire").id)
     assert len(grant.claims_locales or "") <= 60
+
+
+def test_session_lives_on_when_it_was_renewed_by_somebody_who_took_their_time(world: World) -> None:
+    """Activity is the end of the sign-in, not the password that began it."""
+    browser, party = world.browser(), world.relying_party("curieux")
+    world.sign_in("amina", browser=browser, establishment="tilleuls")
+    page = begin(world, browser, party, "amina", prompt="login", establishment="tilleuls")
+    world.clock.advance(timedelta(minutes=29))
+    callback = browser.submit("consent-form", page=page).callback
+    assert callback is not None
+    world.clock.advance(timedelta(minutes=2))
+    page = browser.get(party.begin(prompt="none"))
+    assert page.callback is not None
+    assert page.callback.get("error") is None
+
+
+def test_two_people_cannot_both_be_meant_by_one_claims_parameter(world: World) -> None:
+    claims = {part: {"sub": {"value": world.account(person).id}} for part, person in (("id_token", "claire"), ("userinfo", "karim"))}
+    page = world.browser().get(world.relying_party().begin(claims=json.dumps(claims)))
+    assert page.callback is not None
+    assert page.callback["error"] == "invalid_request"
+
+
+def test_access_token_of_a_person_is_no_hint_and_a_hint_is_no_access_token(world: World) -> None:
+    change_registration(world, "autre", userinfo_signed_response_alg="RS256")
+    signed_in = world.sign_in("claire", "autre")
+    party = signed_in.party
+    userinfo = party.userinfo(signed_in.tokens.access).text
+    assert party.userinfo(signed_in.tokens.identity).status_code == 401
+    assert party.userinfo(userinfo).status_code == 401
+    for token in (signed_in.tokens.access, userinfo):
+        page = signed_in.browser.get(party.begin(id_token_hint=token))
+        assert page.callback is not None
+        assert page.callback["error"] == "invalid_request"
+        assert signed_in.browser.get(party.sign_out_url(id_token_hint=token)).status == 400
