@@ -85,16 +85,31 @@ class Provider:
     def userinfo(self, request: ProtocolRequest) -> ProtocolResponse:
         """GET or POST /userinfo."""
         if request.method not in {"GET", "POST"}:
-            return json_response({"error": "invalid_request"}, 405, (("Allow", "GET, POST"),))
+            return self.refuse_method(request, "GET, POST")
         return self._userinfo.answer(request)
 
     def publish(self, path: str) -> ProtocolResponse:
         """GET of one of PUBLISHED: what every application reads, the same for all."""
         return ProtocolResponse(200, self.keys.jwks() if path == "/jwks" else self._discovery, self._public)
 
-    def refuse_method(self, request: ProtocolRequest) -> ProtocolResponse:
-        """Anything but GET of one of PUBLISHED."""
-        return json_response({"error": "invalid_request"}, 405, (("Allow", "GET, HEAD"),))
+    def refuse_method(self, request: ProtocolRequest, allowed: str = "GET, HEAD") -> ProtocolResponse:
+        """Anything but GET of one of PUBLISHED, and what else is asked in a way that is not offered; recorded."""
+        self.record_unreadable(request.path, 405, request.origin)
+        return json_response({"error": "invalid_request"}, 405, (("Allow", allowed),))
+
+    def record_unreadable(self, path: str, status: int, origin: Origin) -> None:
+        """The Event of a request that was refused before it could be read: too large, of another type, by another method."""
+        with self._database.write() as tx:
+            tx.events.append(
+                Event(
+                    type=EventType.REQUEST_REFUSED,
+                    at=self._clock.now(),
+                    actor="anonymous",
+                    origin=origin,
+                    reason=Reason.TOO_LARGE if status == 413 else Reason.INVALID_REQUEST,
+                    details={"path": path, "status": status},
+                )
+            )
 
     def authorize(self, parameters: list[tuple[str, str]], origin: Origin) -> AuthorizationRequest:
         """A validated authorization request; AuthorizationRefused, recorded, otherwise."""

@@ -36,6 +36,8 @@ MOST_RESTARTS = 20
 OVER = "interaction.over"
 SIGNED_OUT = "signed_out"
 LOOP_WINDOW = timedelta(seconds=60)
+# Between the password and the end of the sign-in: a page left open on a shared workstation is not somebody else's way in.
+PROOF_LIFE = timedelta(minutes=10)
 LOOP_LIMIT = 8
 
 
@@ -104,7 +106,8 @@ class SignIn:
             # A form still in flight when another request ended the sign-in may have stored it again, with its proof.
             raise Refused(Reason.INTERACTION_EXPIRED, "it was ended")
         interaction = self.interactions.load(interaction_id, browser)
-        if interaction.proof is not None and self._signed_out_since(browser, interaction.proof):
+        proof = interaction.proof
+        if proof is not None and (self._clock.now() - proof.auth_time > PROOF_LIFE or self._signed_out_since(browser, proof)):
             return _unanswered(interaction)
         return interaction
 

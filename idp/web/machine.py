@@ -57,8 +57,12 @@ class MachineEndpoints:
         return self._guarded(environ, path, lambda: self._judge(environ, path))
 
     def _judge(self, environ: "WSGIEnvironment", path: str) -> ProtocolResponse:
-        request = _read(environ, path, self._origins.read(environ))
-        return request if isinstance(request, ProtocolResponse) else self._provider.answer(request)
+        origin = self._origins.read(environ)
+        request = _read(environ, path, origin)
+        if isinstance(request, ProtocolRequest):
+            return self._provider.answer(request)
+        self._provider.record_unreadable(path, request.status, origin)
+        return request
 
     def _guarded(self, environ: "WSGIEnvironment", path: str, answer: Callable[[], ProtocolResponse]) -> ProtocolResponse:
         try:

@@ -28,6 +28,8 @@ def create_oidc(pages: Pages) -> Blueprint:
 
     @blueprint.get("/authorize")
     def authorize() -> Response:
+        if request.method == "HEAD":  # Flask offers it beside GET; a code is not for whoever only asks what would come
+            return Response(status=204)
         return _authorize(pages, list(request.args.items(multi=True)))
 
     @blueprint.post("/authorize")
