@@ -14,7 +14,8 @@ from idp.crypto import digest
 from idp.endings import Cause, end_grant
 from idp.oauth.claims import SCOPES, SUPPORTED, gather, held_by, released_to_userinfo
 from idp.oauth.clients import ASSERTION_ALGORITHMS, ClientRegistry, OAuthClient
-from idp.oauth.grants import AUTHENTICATED, Issuing
+from idp.oauth.grants import AUTHENTICATED
+from idp.oauth.issuing import Issuing
 from idp.oauth.message import NO_STORE, ProtocolRequest, ProtocolResponse, Refusal, json_response, single
 from idp.oauth.server import EngineRequest
 from idp.oauth.tokens import AccessClaims

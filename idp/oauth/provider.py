@@ -17,12 +17,12 @@ from idp.oauth.clients import ClientAuthenticator, ClientRegistry
 from idp.oauth.end_session import LogoutRequests
 from idp.oauth.endpoints import Userinfo, discovery, make_introspection, make_revocation
 from idp.oauth.grants import (
-    Issuing,
     S256Only,
     make_authorization_code_grant,
     make_client_credentials_grant,
     make_refresh_token_grant,
 )
+from idp.oauth.issuing import Issuing
 from idp.oauth.keys import PUBLISHED_FOR, Keys
 from idp.oauth.message import JSON_TYPE, AuthorizationResponse, ProtocolRequest, ProtocolResponse, json_response
 from idp.oauth.server import Server

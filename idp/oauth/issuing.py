@@ -1,0 +1,142 @@
+"""What everything that gives tokens shares: is the Grant alive and the client still entitled, whose is it, mint, keep, record, end.
+
+Used by the grants of /token and by introspection, revocation and userinfo. Works in the request's transaction; knows nothing of Authlib's classes.
+"""
+
+from datetime import timedelta
+from typing import Any
+
+from idp.audit import Event, EventType, Reason
+from idp.clock import Clock
+from idp.config import Config
+from idp.crypto import Keyring, digest
+from idp.endings import Cause, end_grant
+from idp.oauth.claims import Subject
+from idp.oauth.clients import OAuthClient
+from idp.oauth.message import Refusal
+from idp.oauth.server import EngineRequest
+from idp.oauth.tokens import Mint
+from idp.signin.facts import access_of
+from idp.store.base import Account, Grant, RefreshToken
+from idp.store.database import Transaction
+from policies.access import decide
+
+
+class Issuing:
+    """What the grants share: is the Grant alive, whose is it, write tokens, end it."""
+
+    def __init__(self, config: Config, mint: Mint, keyring: Keyring, clock: Clock) -> None:
+        self.mint = mint
+        self.keyring = keyring
+        self.clock = clock
+        self.issuer = config.issuer
+        self.access_life: timedelta = config.tokens.access_token_life
+        self.retry_window: timedelta = config.tokens.refresh_retry_window
+        self.idle: timedelta = config.sessions.idle
+
+    def alive(self, tx: Transaction, grant_id: str, *, jti: str | None = None) -> tuple[Grant, Account]:
+        """The Grant and its Account; Refusal(invalid_grant) when either, its Session or its attachment has ended."""
+        now = self.clock.now()
+        found = tx.grants.alive(grant_id, now, idle_since=now - self.idle, jti=jti)
+        if found is None:
+            raise Refusal("invalid_grant", Reason.GRANT_NOT_ALIVE, "The grant has ended")
+        return found
+
+    def entitled(self, request: EngineRequest, grant_id: str) -> tuple[Grant, Account]:
+        """`alive`, and the client is still open to the person there: its registration or their attachments may have changed since."""
+        grant, account = self.alive(request.tx, grant_id)
+        client: OAuthClient = request.client
+        if client.settings.establishments or client.settings.profiles:
+            decision = decide(access_of(request.tx, account, client.record, now=self.clock.now()), grant.establishment_id)
+            if not decision.is_allowed:
+                raise Refusal("invalid_grant", Reason(decision.reasons[0]), "The grant has ended")
+        return grant, account
+
+    def subject(self, tx: Transaction, grant: Grant, account: Account, scope: tuple[str, ...]) -> Subject:
+        """The facts claims are made of; the establishment and the attachments are read only when a scope or a claim needs them."""
+        needs_all = "establishment" in scope or bool(grant.claims)
+        establishment = tx.establishments.get(grant.establishment_id) if needs_all or "profile" in scope else None
+        pairs = []
+        if needs_all:
+            for attachment in tx.people.attachments(account.id):
+                is_here = establishment is not None and attachment.establishment_id == establishment.id
+                place = establishment if is_here else tx.establishments.get(attachment.establishment_id)
+                if place is not None and place.ended_at is None:
+                    pairs.append((attachment, place))
+        return Subject(account, establishment, tuple(pairs), grant.zone, self.clock.now())
+
+    def tokens(
+        self,
+        request: EngineRequest,
+        grant: Grant,
+        subject: Subject,
+        *,
+        scope: tuple[str, ...],
+        audience: tuple[str, ...],
+        nonce: str | None,
+    ) -> dict[str, Any]:
+        """An access token, and an ID token when `openid` was granted."""
+        client: OAuthClient = request.client
+        access_token, _ = self.mint.access_token(client, scope, audience, grant=grant)
+        answer: dict[str, Any] = {"access_token": access_token, "token_type": "Bearer", "expires_in": self.mint.access_seconds}
+        if "openid" in scope:
+            answer["id_token"] = self.mint.id_token(client, grant, subject, nonce=nonce, access_token=access_token)
+        answer["scope"] = " ".join(scope)
+        return answer
+
+    def add_refresh(self, tx: Transaction, grant: Grant, token: str) -> None:
+        """Keep a new refresh token's digest; it lives as long as its Grant."""
+        now = self.clock.now()
+        row = RefreshToken(
+            digest=digest(token),
+            grant_id=grant.id,
+            issued_at=now,
+            expires_at=grant.expires_at,
+            used_at=None,
+            successor_digest=None,
+            sealed_answer=None,
+        )
+        tx.grants.add_refresh(row)
+
+    def audience(self, request: EngineRequest, granted: tuple[str, ...]) -> tuple[str, ...]:
+        """The access token's audience: the resource asked now, among those granted (RFC 8707 section 2.2); else all of them.
+
+        Our own audience is added when the token may be used at userinfo, or when no resource was granted at all. A resource that was taken from
+        the client's registration since is not granted any more.
+        """
+        asked = request.parameters.get("resource")
+        kept = tuple(resource for resource in granted if resource in request.client.settings.resources)
+        if asked is None:
+            is_for_us = not granted or "openid" in (request.scope or "").split()
+            kept = (*kept, self.mint.default_audience) if is_for_us else kept
+        else:
+            kept = tuple(resource for resource in kept if resource == asked)
+        if not kept:
+            raise Refusal("invalid_target", Reason.INVALID_TARGET, "The resource was not granted")
+        return kept
+
+    def record(self, request: EngineRequest, grant: Grant, kind: EventType, grant_type: str) -> None:
+        """The Event of tokens issued."""
+        request.tx.events.append(
+            Event(
+                type=kind,
+                at=self.clock.now(),
+                actor=f"client:{request.client.client_id}",
+                origin=request.plain.origin,
+                account_id=grant.account_id,
+                client_id=grant.client_id,
+                establishment_id=grant.establishment_id,
+                session_id=grant.session_id,
+                grant_id=grant.id,
+                amr=grant.amr,
+                acr=grant.acr,
+                details={"grant_type": grant_type},
+            )
+        )
+
+    def end_replayed(self, request: EngineRequest, grant_id: str, reason: Reason) -> Refusal:
+        """End the Grant of a one-time thing that came back; the refusal to raise."""
+        grant = request.tx.grants.get(grant_id)
+        if grant is not None:
+            end_grant(request.tx, grant, Cause(reason, f"client:{request.client.client_id}", request.plain.origin), clock=self.clock)
+        return Refusal("invalid_grant", reason, "The grant was used before and has ended")
