@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, cast
 
@@ -22,6 +23,7 @@ from sqlalchemy.pool import NullPool
 from idp.audit import Event
 from idp.errors import StoreUnavailable
 from idp.store.clients import Clients
+from idp.store.durability import LogSync
 from idp.store.establishments import Establishments
 from idp.store.events import Events
 from idp.store.grants import Grants
@@ -109,13 +111,14 @@ class Database:
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite:
-            self._engine = _sqlite_engine(url, synchronous, busy_timeout_seconds)
+            self._engine = _sqlite_engine(url, busy_timeout_seconds)
         else:
             self._engine = create_engine(url, pool_size=pool_size, max_overflow=0, pool_pre_ping=True, hide_parameters=True)
         driver = cast(Any, self._engine.dialect.loaded_dbapi)
         self._driver_errors: tuple[type[Exception], ...] = (driver.OperationalError, OperationalError, PoolTimeout)
         # SQLite says plain DatabaseError of a file that is broken or is none; what derives from it blames the statement.
         self._broken: frozenset[type[Exception]] = frozenset({driver.DatabaseError, DatabaseError})
+        self._log = LogSync(Path(self.url.database or "")) if self.is_sqlite and synchronous == "full" else None
         self._writer = threading.Lock()
         self._idle: deque[Connection] = deque()
 
@@ -145,6 +148,14 @@ class Database:
         """Tell whoever listens what a transaction recorded."""
         if self._on_events is not None and "events" in tx.__dict__:
             self._on_events(tx.events.appended)
+
+    def make_durable(self) -> None:
+        """Wait until what was committed would survive a power cut; StoreUnavailable when the disk refuses."""
+        if self._log is not None:
+            try:
+                self._log.wait()
+            except OSError as error:
+                raise StoreUnavailable("store_unavailable", f"the log cannot be synced: {error}") from error
 
     def take(self) -> Connection:
         """An idle connection, or a new one."""
@@ -176,6 +187,8 @@ class Database:
         while self._idle:
             self._idle.pop().close()
         self._engine.dispose()
+        if self._log is not None:
+            self._log.close()
 
 
 class _Held:
@@ -230,12 +243,14 @@ class _Held:
             if self._lock is not None:
                 self._lock.release()
         if kind is None:
+            if self._lock is not None:
+                self._database.make_durable()
             self._database.committed(self._tx)
         elif self._database.is_driver_error(error):
             raise StoreUnavailable("store_unavailable", str(error)) from error
 
 
-def _sqlite_engine(url: str, synchronous: str, busy_timeout_seconds: float) -> Engine:
+def _sqlite_engine(url: str, busy_timeout_seconds: float) -> Engine:
     arguments = {"timeout": busy_timeout_seconds, "check_same_thread": False, "isolation_level": None, "cached_statements": 256}
     # hide_parameters: an error's text goes to the log, and a statement's values are what people typed.
     engine = create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=arguments)
@@ -244,7 +259,7 @@ def _sqlite_engine(url: str, synchronous: str, busy_timeout_seconds: float) -> E
     def _prepare(connection: Any, _record: Any) -> None:
         cursor = connection.cursor()
         cursor.execute("PRAGMA journal_mode = WAL")
-        cursor.execute(f"PRAGMA synchronous = {synchronous}")
+        cursor.execute("PRAGMA synchronous = NORMAL")  # durability.py syncs the log, many commits at a time
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.execute("PRAGMA cache_size = -16000")
         cursor.close()
