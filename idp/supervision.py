@@ -38,12 +38,18 @@ class WorkSupervisor:
         self._tell = tell
         self._elapsed = elapsed
         self._stopping = threading.Event()
+        self._begun = threading.Event()
         # A thread of its own for the child's whole life: `end_with_parent` looks at the thread that started it.
         self._thread = threading.Thread(target=self._supervise, name="work-supervisor", daemon=True)
 
     def start(self) -> None:
-        """Start the child; returns at once."""
+        """Start the child and return when it runs.
+
+        Not before: Popen reads a pipe until its other end closes, and a server process forked meanwhile by another thread would hold that end open
+        for ever, so that the death of the child would never be seen.
+        """
         self._thread.start()
+        self._begun.wait()
 
     def stop(self) -> None:
         """Ask the child to stop, wait, kill it if it does not; nothing when it never started."""
@@ -55,7 +61,10 @@ class WorkSupervisor:
         wait = FIRST_WAIT_SECONDS
         while not self._stopping.is_set():
             began = self._elapsed()
-            child = subprocess.Popen(self._command, stdin=subprocess.DEVNULL)  # noqa: S603 - our own interpreter and module
+            try:
+                child = subprocess.Popen(self._command, stdin=subprocess.DEVNULL)  # noqa: S603 - our own interpreter and module
+            finally:
+                self._begun.set()
             self._tell("work_process_started", pid=child.pid)
             while child.poll() is None:
                 if self._stopping.wait(0.1):

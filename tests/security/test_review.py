@@ -380,10 +380,10 @@ def test_session_lives_on_when_it_was_renewed_by_somebody_who_took_their_time(wo
     browser, party = world.browser(), world.relying_party("curieux")
     world.sign_in("amina", browser=browser, establishment="tilleuls")
     page = begin(world, browser, party, "amina", prompt="login", establishment="tilleuls")
-    world.clock.advance(timedelta(minutes=29))
+    world.clock.advance(timedelta(minutes=9))
     callback = browser.submit("consent-form", page=page).callback
     assert callback is not None
-    world.clock.advance(timedelta(minutes=2))
+    world.clock.advance(timedelta(minutes=25))
     page = browser.get(party.begin(prompt="none"))
     assert page.callback is not None
     assert page.callback.get("error") is None

@@ -1,0 +1,38 @@
+"""Every template in every state it has words for, with names too long and lists too full, judged by axe-core. Served by the preview."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.browser.watched import Watched
+from tests.support.preview_pages import PAGES, open_server
+
+pytestmark = pytest.mark.timeout(400)
+
+
+@pytest.fixture(scope="module")
+def preview() -> Iterator[str]:
+    """The preview's address."""
+    server = open_server()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize(("language", "width", "scheme"), [("fr", 390, "light"), ("en", 1280, "dark")])
+def test_every_template_satisfies_axe(chromium: Browser, preview: str, language: str, width: int, scheme: str) -> None:
+    dark = scheme == "dark"
+    context = chromium.new_context(viewport={"width": width, "height": 844}, color_scheme="dark" if dark else "light")
+    for shown in PAGES:
+        if shown.name.startswith("form-post"):
+            continue  # it posts itself away at once; tests/flows/test_page_templates.py reads it
+        watched = Watched(context.new_page(), allowed=(preview,))
+        watched.page.goto(f"{preview}/{language}/{shown.name}")
+        watched.check()
+        watched.page.close()
+    context.close()
