@@ -7,7 +7,6 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from joserfc import jwt
@@ -143,10 +142,6 @@ class Mint:
         """The claims of an ID token we issued, expired or not; None for anything else."""
         claims = self._verified(token, "JWT")
         return claims if claims is not None and claims.get("iss") == self._issuer and "at_hash" in claims else None
-
-    def expires_at(self, now: datetime) -> int:
-        """When an access token made now expires, in seconds since 1970."""
-        return int(now.timestamp()) + self._access_seconds
 
     def _sign(self, claims: dict[str, Any], algorithm: Algorithm, kind: str) -> str:
         key = self._keys.signer(algorithm)
