@@ -1,13 +1,33 @@
-"""What every connector speaks: the Identity value, the four protocols and the five errors.
+"""What every connector speaks: the Identity value, the protocols and the one family of errors.
 
 A connector asks a directory or an upstream provider who somebody is; it decides nothing, writes nothing of ours and knows no web. It is called by
-idp/signin (proofs) and by the lifecycle (pushes and polls), which translate these errors where they enter. One package, one closed family of errors.
+idp/signin (proofs) and by idp/lifecycle (standing, sync), which translate these errors where they enter.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from enum import StrEnum
+from typing import Literal, Protocol
+
+
+class Clock(Protocol):
+    """The time a connector is given; it reads no other."""
+
+    def now(self) -> datetime:
+        """The present instant, aware, UTC."""
+        ...
+
+
+class State(StrEnum):
+    """What a source says of a person's account. Only USABLE and MUST_CHANGE may go on to be signed in."""
+
+    USABLE = "usable"
+    MUST_CHANGE = "must_change"  # the password has expired, or was set by somebody else
+    LOCKED = "locked"  # too many wrong passwords; passes by itself or at an administrator's hand
+    DISABLED = "disabled"
+    EXPIRED = "expired"  # the account, not the password
+    OUT_OF_SCOPE = "out_of_scope"  # an entry is there, but not one that the settings let in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,19 +35,22 @@ class Identity:
     """What a connector says about a person at one moment.
 
     `subject` is the source's lasting id of the person (objectGUID, entryUUID, tid and oid, our own account id): never a name or an address, which
-    are reused. `amr` are the RFC 8176 methods that the source saw, empty when it only looked the person up. `attributes` are the source's words.
+    are reused. `amr` are the RFC 8176 methods that the source saw, empty when it only looked the person up. `groups` are names as the mapping rules
+    write them (a group's cn) and full distinguished names, nested ones included, in lower case. `attributes` are the source's words, by the names
+    that the settings ask for, in lower case.
     """
 
     connector: str
     subject: str
     seen_at: datetime
+    state: State = State.USABLE
     amr: tuple[str, ...] = ()
     username: str | None = None
     given_name: str = ""
     family_name: str = ""
     email: str | None = None
-    is_active: bool = True
-    must_change_password: bool = False
+    number: str | None = None
+    phone_number: str | None = None
     groups: frozenset[str] = frozenset()
     attributes: Mapping[str, tuple[str, ...]] | None = None
 
@@ -41,23 +64,76 @@ class ConnectorError(Exception):
 
 
 class CredentialsRefused(ConnectorError):
-    """The source does not know the person, or the proof is wrong: the two are not told apart."""
+    """The source does not know the person (`subject` is None), or the proof is wrong. The public is never told which."""
+
+    def __init__(self, detail: str = "", *, subject: str | None = None) -> None:
+        super().__init__(detail)
+        self.subject = subject
 
 
 class PersonNotUsable(ConnectorError):
-    """The proof may be right, but the source says disabled, locked or expired."""
+    """The source says disabled, locked, expired or out of scope. `is_proven`: the password was right, so the person may be told."""
+
+    def __init__(self, detail: str = "", *, state: State, subject: str, is_proven: bool) -> None:
+        super().__init__(detail)
+        self.state = state
+        self.subject = subject
+        self.is_proven = is_proven
 
 
 class ChangeRequired(ConnectorError):
     """The proof is right, and the source wants a new password before anything else."""
 
+    def __init__(self, detail: str = "", *, identity: Identity) -> None:
+        super().__init__(detail)
+        self.identity = identity
+
+
+ChangeProblem = Literal["wrong_current", "too_short", "too_weak", "reused", "too_young", "not_allowed"]
+
+
+class ChangeRefused(ConnectorError):
+    """The source did not take the new password; `problem` is the closest of its reasons that a page has words for."""
+
+    def __init__(self, detail: str = "", *, problem: ChangeProblem) -> None:
+        super().__init__(detail)
+        self.problem = problem
+
+
+Trouble = Literal[
+    "refused",  # nobody listens, or the name is unknown
+    "timeout",
+    "closed",  # the connection broke in the middle
+    "tls_untrusted",  # the certificate's authority is not ours
+    "tls_name",  # the certificate is for another host
+    "tls_expired",
+    "tls_failed",  # TLS cannot be agreed, or StartTLS is not offered
+    "service_account",  # our own bind was refused
+    "busy",  # too many of us are waiting for it already
+    "paused",  # it failed too often a moment ago and is being left alone
+    "unavailable",  # it answered that it cannot answer
+]
+
 
 class SourceUnreachable(ConnectorError):
     """The source did not answer in time or over a trusted connection. It is never read as "the person left"."""
 
+    def __init__(self, detail: str = "", *, trouble: Trouble) -> None:
+        super().__init__(detail)
+        self.trouble = trouble
+
 
 class SourceMisbehaved(ConnectorError):
     """The source answered something that must not be believed: a signature, an audience or an entry that is not as agreed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckStep:
+    """One line of `vestibule connector check`: what was tried and what came of it, in plain words."""
+
+    title: str
+    outcome: Literal["ok", "warning", "failed"]
+    explanation: str = ""
 
 
 class PasswordConnector(Protocol):
@@ -66,7 +142,18 @@ class PasswordConnector(Protocol):
     name: str
 
     def authenticate(self, identifier: str, password: str) -> Identity:
-        """Who this is. Raises CredentialsRefused, PersonNotUsable, ChangeRequired, SourceUnreachable or SourceMisbehaved."""
+        """Who this is. Raises CredentialsRefused, PersonNotUsable, ChangeRequired, SourceUnreachable or SourceMisbehaved.
+
+        A person that the source does not know costs as many exchanges as a wrong password does.
+        """
+        ...
+
+    def decoy(self, password: str) -> None:
+        """The work of a wrong password, for nobody: what fails elsewhere must take as long. Raises nothing of the family."""
+        ...
+
+    def change_password(self, subject: str, current: str, *, new: str) -> Identity:
+        """Replace the person's own password, proving the present one. Raises ChangeRefused, PersonNotUsable, or the source's errors."""
         ...
 
 
@@ -95,14 +182,34 @@ class NegotiateConnector(Protocol):
 
 
 class DirectoryConnector(Protocol):
-    """Looks people up and says when they change, with a service account."""
+    """Looks people up with a service account."""
 
     name: str
 
     def find(self, subject: str) -> Identity | None:
-        """The person as the directory has them now, or None when it has no such entry. Raises SourceUnreachable or SourceMisbehaved."""
+        """The person as the directory has them now (any State), or None when it has no such entry. Raises SourceUnreachable or SourceMisbehaved."""
         ...
 
-    def watch(self, since: bytes | None) -> Iterator[tuple[Identity, bytes]]:
-        """Changes from a cookie on (None: everybody first), each with the cookie that stands after it. Raises SourceUnreachable."""
+    def look_up(self, identifier: str) -> Identity | None:
+        """The person an identifier names, for operators; None when nobody or several. Raises SourceUnreachable or SourceMisbehaved."""
         ...
+
+    def count(self) -> int | None:
+        """About how many people there are, for a progress bar; None when the directory cannot say cheaply. Raises SourceUnreachable."""
+        ...
+
+    def people(self) -> Iterator[Identity]:
+        """Everybody in scope, page by page. Raises SourceUnreachable or SourceMisbehaved, also in the middle: then nobody may be judged absent."""
+        ...
+
+    def check(self) -> Iterator[CheckStep]:
+        """Try the settings step by step; the last failed step says what to do. Raises nothing of the family."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+class Directory(PasswordConnector, DirectoryConnector, Protocol):
+    """A directory that people sign in with."""

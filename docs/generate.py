@@ -14,9 +14,10 @@ import click
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from connectors.settings import Settings, format_duration
 from idp.audit import EventType, Reason
 from idp.cli import vestibule
-from idp.config import Config, Section, format_duration
+from idp.config import Config
 from idp.telemetry import Metrics
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -40,7 +41,7 @@ def documents() -> dict[str, str]:
     }
 
 
-def settings(section: type[Section] = Config, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+def settings(section: type[Settings] = Config, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
     """Every setting by its path, sections before what they hold: `server.listen`, `clients[].name`."""
     for name, field in section.model_fields.items():
         path = f"{prefix}{name}"
@@ -76,7 +77,7 @@ def _configuration() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _section(title: str, section: type[Section], prefix: str) -> Iterator[str]:
+def _section(title: str, section: type[Settings], prefix: str) -> Iterator[str]:
     yield f"## {title}"
     yield " ".join((section.__doc__ or "").split())
     rows = ["| setting | type | default | meaning |", "|---|---|---|---|"]
@@ -91,8 +92,8 @@ def _section(title: str, section: type[Section], prefix: str) -> Iterator[str]:
         yield from _section(f"`{path}`", inner, f"{path}.")
 
 
-def _inner(annotation: Any) -> tuple[type[Section] | None, bool]:
-    if isinstance(annotation, type) and issubclass(annotation, Section):
+def _inner(annotation: Any) -> tuple[type[Settings] | None, bool]:
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
         return annotation, False
     is_list = get_origin(annotation) is tuple
     for part in get_args(annotation):
@@ -123,7 +124,7 @@ def _annotation(annotation: Any) -> str:
         return "mapping"
     if hasattr(annotation, "__metadata__"):
         return "secret" if _is_secret(annotation.__metadata__) else _annotation(arguments[0])
-    if isinstance(annotation, type) and issubclass(annotation, Section):
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
         return "section"
     known = {str: "text", int: "number", bool: "true or false", timedelta: "duration", time: "time of day", Path: "path", Any: "any"}
     return known.get(
@@ -135,7 +136,7 @@ def _default(field: FieldInfo) -> str:
     value = field.default
     if value is PydanticUndefined:
         return "**required**"
-    if isinstance(value, Section):
+    if isinstance(value, Settings):
         return ""
     return f"`{_plain(value)}`"
 

@@ -22,6 +22,7 @@ BASE = {"issuer": "https://connexion.example", "master_key": "env:TEST_MASTER_KE
 def _secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEST_MASTER_KEY", "k" * 43)
     monkeypatch.setenv("CARNET_CLIENT_SECRET", "s" * 43)
+    monkeypatch.setenv("LDAP_BIND_PASSWORD", "s" * 43)
 
 
 def put(folder: Path, *, name: str = "vestibule.yaml", **values: Any) -> Path:

@@ -4,6 +4,7 @@ values.py owns the kinds of value (durations, secrets, networks), models.py the 
 no single field can tell. Reads no store. An unknown key is an error; `check` collects every finding with its YAML path.
 """
 
+from connectors.settings import Duration, Secret, format_duration, parse_duration, read_secret
 from idp.config.checks import check_client
 from idp.config.findings import Finding
 from idp.config.loading import check, load
@@ -21,12 +22,11 @@ from idp.config.models import (
     PageSettings,
     PasswordSettings,
     RetentionSettings,
-    Section,
     ServerSettings,
     SessionSettings,
     TokenSettings,
 )
-from idp.config.values import Duration, Network, Secret, format_duration, is_loopback_host, parse_duration, read_secret
+from idp.config.values import Network, is_loopback_host
 
 __all__ = [
     "AttachmentSettings",
@@ -46,7 +46,6 @@ __all__ = [
     "PasswordSettings",
     "RetentionSettings",
     "Secret",
-    "Section",
     "ServerSettings",
     "SessionSettings",
     "TokenSettings",

@@ -12,13 +12,13 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
+from connectors.settings import UNREADABLE, Settings
 from idp.config.checks import Parts, cross_check
 from idp.config.findings import Finding
-from idp.config.models import ClientSettings, Config, EstablishmentSettings, Section
-from idp.config.values import UNREADABLE
+from idp.config.models import ClientSettings, Config, EstablishmentSettings
 from idp.errors import ConfigurationError
 
-M = TypeVar("M", bound=Section)
+M = TypeVar("M", bound=Settings)
 
 
 def load(path: Path) -> Config:
@@ -185,14 +185,14 @@ def _message(item: Any) -> str:
 
 
 def _settings_at(location: Iterable[int | str]) -> list[str]:
-    model: type[Section] = Config
+    model: type[Settings] = Config
     for part in location:
         if isinstance(part, str):
             model = _section(model.model_fields[part].annotation)
     return list(model.model_fields)
 
 
-def _section(annotation: Any) -> type[Section]:
-    if isinstance(annotation, type) and issubclass(annotation, Section):
+def _section(annotation: Any) -> type[Settings]:
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
         return annotation
     return next(found for part in annotation.__args__ if (found := _section(part)))

@@ -7,16 +7,15 @@ from datetime import time, timedelta
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from connectors.settings import Duration, LocalPath, Secret, Settings
+from idp.config.directories import LdapDirectorySettings, StandingSettings, SyncSettings
 from idp.config.values import (
     ClientId,
-    Duration,
     ListenAddress,
-    LocalPath,
     Network,
     ProfileName,
-    Secret,
     Slug,
     StoreUrl,
     TimeZoneName,
@@ -41,10 +40,8 @@ PROFILES = (
 )
 
 
-class Section(BaseModel):
-    """A part of the file: frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+class Section(Settings):
+    """A part of the file that is ours."""
 
 
 class ServerSettings(Section):
@@ -310,6 +307,12 @@ class Config(Section):
     """What people see."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Detail of the structured log on standard error."""
+    directories: tuple[LdapDirectorySettings, ...] = ()
+    """Directories that people sign in with, asked in this order."""
+    standing: StandingSettings = StandingSettings()
+    """How long a directory's word is believed."""
+    sync: SyncSettings = SyncSettings()
+    """Reading a whole directory."""
     establishments: tuple[EstablishmentSettings, ...] = ()
     """Care homes; `vestibule establishment add` adds others."""
     clients: tuple[ClientSettings, ...] = ()

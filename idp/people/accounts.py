@@ -116,7 +116,7 @@ def reinstate(tx: Transaction, account: Account, author: Author, *, clock: Clock
     """Make a suspended Account active again; nothing that was cut comes back. Raises AccountRefused unless it is suspended."""
     if account.status != "suspended":
         raise AccountRefused("account_not_suspended", f"{account.name} is {account.status}")
-    tx.people.change(account.id, clock.now(), status="active")
+    tx.people.change(account.id, clock.now(), status="active", cut_by=None)
     _record(tx, EventType.ACCOUNT_REINSTATED, account, author, clock=clock)
 
 
@@ -144,7 +144,7 @@ def _cut(tx: Transaction, account: Account, author: Author, *, clock: Clock, sta
         raise AccountRefused("account_already_cut", f"{account.name} is {account.status} already")
     now = clock.now()
     ended_at = {"ended_at": now} if status == "ended" else {}
-    tx.people.change(account.id, now, status=status, **ended_at)
+    tx.people.change(account.id, now, status=status, cut_by="operator", **ended_at)
     ended = end_account_access(tx, account.id, Cause(Reason.ACCOUNT_CUT, author.actor, author.origin), clock=clock)
     kind = EventType.ACCOUNT_ENDED if status == "ended" else EventType.ACCOUNT_SUSPENDED
     details = {"sessions": ended.sessions, "grants": ended.grants, "notices": ended.notices}

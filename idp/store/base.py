@@ -51,6 +51,8 @@ class Account:
     created_at: datetime
     updated_at: datetime
     ended_at: datetime | None
+    is_break_glass: bool = False
+    cut_by: str | None = None
 
     @property
     def name(self) -> str:
@@ -78,6 +80,7 @@ class Attachment:
     valid_until: datetime | None
     created_at: datetime
     ended_at: datetime | None
+    source: str = "operator"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,6 +215,47 @@ class SigningKey:
     created_at: datetime
     activated_at: datetime | None
     retired_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """Who an Account is in a directory: `subject` is the directory's lasting id; `word` its last answer (a connectors.base.State, or "gone").
+
+    `seen_digest` is of all that it said then. While a sync waits for a human, those it would end are held: their word stands until `held_until`.
+    """
+
+    connector: str
+    subject: str
+    account_id: str
+    word: str
+    word_at: datetime
+    seen_digest: str
+    held_by_run: str | None
+    held_until: datetime | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncRun:
+    """One whole reading of a directory."""
+
+    id: str
+    connector: str
+    state: Literal["running", "done", "held", "confirmed", "dismissed", "failed"]
+    started_at: datetime
+    ended_at: datetime | None
+    counts: Mapping[str, int]
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """The right to do what only one may do at a time, until `expires_at`; `fence` grows at each change of holder."""
+
+    name: str
+    holder: str
+    fence: int
+    expires_at: datetime
 
 
 class Ephemeral(Protocol):

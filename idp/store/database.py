@@ -28,6 +28,7 @@ from idp.store.establishments import Establishments
 from idp.store.events import Events
 from idp.store.grants import Grants
 from idp.store.keys import SigningKeys
+from idp.store.links import Links
 from idp.store.outbox import Outbox
 from idp.store.people import People
 from idp.store.revisions import Revisions
@@ -65,6 +66,11 @@ class Transaction:
     def grants(self) -> Grants:
         """Grants, codes, refresh tokens, spent identifiers."""
         return Grants(self.connection)
+
+    @cached_property
+    def links(self) -> Links:
+        """Who Accounts are in directories, and whole readings of directories."""
+        return Links(self.connection)
 
     @cached_property
     def outbox(self) -> Outbox:

@@ -89,6 +89,8 @@ accounts = Table(
     Column("address", JSON),
     Column("locale", String(10)),
     Column("is_demo", Boolean, nullable=False, default=False),
+    Column("is_break_glass", Boolean, nullable=False, default=False),
+    Column("cut_by", String(60)),  # operator, or the directory that said so; null while active
     Column("last_establishment_id", Id),
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
@@ -127,6 +129,7 @@ attachments = Table(
     Column("last_day", Date),
     Column("valid_from", Instant),
     Column("valid_until", Instant),
+    Column("source", String(60), nullable=False, default="operator"),  # operator, or the directory whose groups gave it
     Column("created_at", Instant, nullable=False),
     Column("ended_at", Instant),
 )
@@ -297,4 +300,44 @@ revisions = Table(
     Column("name", String(40), primary_key=True),
     Column("number", Integer, nullable=False),
     Column("digest", Digest),
+)
+
+# Who an account is in a directory, by the directory's lasting id, and the directory's last word on them.
+links = Table(
+    "links",
+    metadata,
+    Column("connector", String(60), primary_key=True),
+    Column("subject", String(200), primary_key=True),
+    Column("account_id", Id, ForeignKey("accounts.id"), nullable=False),
+    Column("word", String(20), nullable=False),  # connectors.base.State, or gone
+    Column("word_at", Instant, nullable=False),
+    Column("seen_digest", Digest, nullable=False),  # of what the directory said: a sync passes over who has not changed
+    Column("held_by_run", Id),
+    Column("held_until", Instant),
+    Column("created_at", Instant, nullable=False),
+    Index("ix_links_account", "account_id", "word_at"),
+    Index("ix_links_held", "held_by_run"),
+)
+
+# One row a whole reading of a directory.
+sync_runs = Table(
+    "sync_runs",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("connector", String(60), nullable=False, index=True),
+    Column("state", String(12), nullable=False),  # running, done, held, confirmed, dismissed, failed
+    Column("started_at", Instant, nullable=False),
+    Column("ended_at", Instant),
+    Column("counts", JSON, nullable=False),
+    Column("detail", Text, nullable=False, default=""),
+)
+
+# Who does what only one may do at a time. `fence` grows at each change of holder: a write that carries an older one is refused.
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String(60), primary_key=True),
+    Column("holder", String(120), nullable=False),
+    Column("fence", BigInteger, nullable=False),
+    Column("expires_at", Instant, nullable=False),
 )

@@ -1,0 +1,97 @@
+"""Links between Accounts and directories, and the runs that read whole directories, in SQL."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, func, insert, select, update
+
+from idp.store.base import Link, SyncRun
+from idp.store.rows import columns, reader
+from idp.store.statement import Statement
+from idp.store.tables import links as t
+from idp.store.tables import sync_runs as runs
+
+_link = reader(Link)
+_run = reader(SyncRun, counts=dict)
+_COLUMNS = columns(Link, t)
+_BY_SUBJECT = Statement(select(*_COLUMNS).where(t.c.connector == bindparam("connector"), t.c.subject == bindparam("subject")))
+_OF_ACCOUNT = Statement(select(*_COLUMNS).where(t.c.account_id == bindparam("id")).order_by(t.c.created_at, t.c.connector))
+_INSERT = Statement(insert(t), columns=Link.__slots__)
+_HEAR = Statement(
+    update(t)
+    .where(t.c.connector == bindparam("name"), t.c.subject == bindparam("who"))
+    .values(word=bindparam("said"), word_at=bindparam("at"), seen_digest=bindparam("seen"))
+)
+
+
+class Links:
+    """Who Accounts are in directories."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def get(self, connector: str, subject: str) -> Link | None:
+        """By the directory and its lasting id."""
+        row = _BY_SUBJECT.first(self._connection, {"connector": connector, "subject": subject})
+        return _link(row) if row else None
+
+    def of_account(self, account_id: str) -> tuple[Link, ...]:
+        """Every one of an Account, oldest first."""
+        return tuple(_link(row) for row in _OF_ACCOUNT.all(self._connection, {"id": account_id}))
+
+    def add(self, link: Link) -> None:
+        """Insert; IntegrityError when the person is linked already."""
+        _INSERT.run(self._connection, {name: getattr(link, name) for name in Link.__slots__})
+
+    def hear(self, connector: str, subject: str, *, word: str, at: datetime, seen_digest: str) -> None:
+        """Keep the directory's word of this instant."""
+        _HEAR.run(self._connection, {"name": connector, "who": subject, "said": word, "at": at, "seen": seen_digest})
+
+    def count(self, connector: str) -> int:
+        """How many people are linked to a directory and were not gone at its last word."""
+        query = select(func.count()).select_from(t).where(t.c.connector == connector, t.c.word != "gone")
+        return self._connection.execute(query).scalar_one()
+
+    def all(self, connector: str) -> Iterator[Link]:
+        """Every one of a directory, by subject, streamed."""
+        query = select(*_COLUMNS).where(t.c.connector == connector).order_by(t.c.subject)
+        for row in self._connection.execute(query, execution_options={"yield_per": 1000}):
+            yield _link(row)
+
+    def hold(self, connector: str, subjects: tuple[str, ...], *, run_id: str, until: datetime) -> None:
+        """Let the last word on these people stand until `until`, because a run waits for a human."""
+        query = update(t).where(t.c.connector == connector, t.c.subject == bindparam("who"), t.c.held_by_run.is_(None))
+        if subjects:
+            values = [{"who": subject} for subject in subjects]
+            self._connection.execute(query.values(held_by_run=run_id, held_until=until), values)
+
+    def held_by(self, run_id: str) -> tuple[Link, ...]:
+        """Those that a run holds."""
+        return tuple(_link(row) for row in self._connection.execute(select(*_COLUMNS).where(t.c.held_by_run == run_id)))
+
+    def release(self, run_id: str) -> None:
+        """Hold nobody for this run any more."""
+        self._connection.execute(update(t).where(t.c.held_by_run == run_id).values(held_by_run=None, held_until=None))
+
+    def add_run(self, run: SyncRun) -> None:
+        """Insert."""
+        values = {name: getattr(run, name) for name in SyncRun.__slots__}
+        self._connection.execute(insert(runs), {**values, "counts": dict(run.counts)})
+
+    def run(self, run_id: str) -> SyncRun | None:
+        """By id."""
+        row = self._connection.execute(select(*columns(SyncRun, runs)).where(runs.c.id == run_id)).first()
+        return _run(row) if row else None
+
+    def runs(self, connector: str, *, state: str | None = None, limit: int = 20) -> tuple[SyncRun, ...]:
+        """The newest ones of a directory."""
+        query = select(*columns(SyncRun, runs)).where(runs.c.connector == connector)
+        if state is not None:
+            query = query.where(runs.c.state == state)
+        return tuple(_run(row) for row in self._connection.execute(query.order_by(runs.c.started_at.desc(), runs.c.id).limit(limit)))
+
+    def change_run(self, run_id: str, *, expected: str, **values: Any) -> bool:
+        """Set columns of a run that is in the expected state; False when it is in another."""
+        query = update(runs).where(runs.c.id == run_id, runs.c.state == expected).values(**values)
+        return self._connection.execute(query).rowcount == 1
