@@ -10,6 +10,7 @@ PORT ?= 8400
 APP_PORT ?= 8401
 CONFIG ?= .demo/vestibule.yaml
 PYTEST_ARGS ?=
+SOAK_MINUTES ?= 10
 UV_VERSION := 0.13.9
 
 VENV := .venv
@@ -22,7 +23,7 @@ digest = $(shell cat $(1) 2>/dev/null | sha256sum | cut -c1-16)
 RUN_READY := $(VENV)/.run-$(call digest,requirements/main.txt pyproject.toml)
 DEV_READY := $(VENV)/.dev-$(call digest,requirements/dev.txt pyproject.toml)
 
-.PHONY: help setup run run-fresh test check format bench lock migrate docs packages clean
+.PHONY: help setup run run-fresh test soak check format bench lock migrate docs packages clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,8 +36,13 @@ run: $(RUN_READY) ## Start the demo (PORT=8400 APP_PORT=8401): the identity prov
 run-fresh: $(RUN_READY) ## The same, starting over: the demo's data are thrown away first
 	@$(BIN)/python -m demo --port $(PORT) --app-port $(APP_PORT) --fresh
 
-test: packages check ## Check, then run every test (PYTEST_ARGS="-k logout" for some)
-	$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
+# The second run is of the tests that a store can change. pytest says 5 when PYTEST_ARGS leaves nothing to run.
+test: packages check ## Check, then run every test on SQLite, then on PostgreSQL and Redis (PYTEST_ARGS="-k logout" for some)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS) || [ $$? -eq 5 ]
+	$(BIN)/python -m pytest -n auto --dist loadfile --stores=postgresql $(PYTEST_ARGS) || [ $$? -eq 5 ]
+
+soak: packages $(DEV_READY) ## The long runs of the fault tests: hosts killed under steady sign-ins (SOAK_MINUTES=10)
+	SOAK_MINUTES=$(SOAK_MINUTES) $(BIN)/python -m pytest -n 0 -s tests/faults/test_many_servers.py $(PYTEST_ARGS)
 
 check: $(DEV_READY) ## Lint, formatting, types, layers
 	$(BIN)/ruff check .
@@ -66,7 +72,8 @@ docs: $(DEV_READY) ## Write the generated reference pages again
 
 packages: ## Install the Debian programs that tests drive (root), or name them
 	@tests/support/packages.sh chromium=chromium apache2=apache2-bin mod_auth_openidc.so=libapache2-mod-auth-openidc \
-		fonts=fonts-dejavu-core
+		fonts=fonts-dejavu-core slapd=slapd ns-slapd=389-ds-base dscreate=python3-lib389 \
+		redis-server=redis-server nginx=nginx-light initdb=postgresql
 
 clean: ## Remove .venv and caches (the demo's data stay: make run-fresh)
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -17,18 +17,19 @@ log = structlog.get_logger(__name__)
 
 
 class AdminListener:
-    """Listens while it is entered. `address` is host:port or [v6]:port."""
+    """Listens while it is entered. `address` is host:port or [v6]:port; `role` is one word about what is done here."""
 
-    def __init__(self, address: str, *, render: Callable[[], bytes], is_alive: Callable[[], bool]) -> None:
+    def __init__(self, address: str, *, render: Callable[[], bytes], is_alive: Callable[[], bool], role: Callable[[], str]) -> None:
         host, _, port = address.rpartition(":")
         self._address = (host.strip("[]"), int(port))
         self._render = render
         self._is_alive = is_alive
+        self._role = role
         self._server: ThreadingHTTPServer | None = None
 
     def __enter__(self) -> Self:
         try:
-            self._server = _server(self._address, _handler(self._render, self._is_alive))
+            self._server = _server(self._address, _handler(self._render, self._is_alive, self._role))
         except OSError as error:
             log.error("admin_listener_failed", address=self._address[0], port=self._address[1], detail=str(error))
             return self
@@ -53,7 +54,7 @@ def _server(address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> 
     return (_ServerV6 if ":" in address[0] else _Server)(address, handler)
 
 
-def _handler(render: Callable[[], bytes], is_alive: Callable[[], bool]) -> type[BaseHTTPRequestHandler]:
+def _handler(render: Callable[[], bytes], is_alive: Callable[[], bool], role: Callable[[], str]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         """GET /metrics and GET /healthz."""
 
@@ -67,7 +68,8 @@ def _handler(render: Callable[[], bytes], is_alive: Callable[[], bool]) -> type[
                 self._answer(200, render(), "text/plain; version=0.0.4; charset=utf-8")
             elif self.path == "/healthz":
                 alive = is_alive()
-                self._answer(200 if alive else 503, b"ok\n" if alive else b"the jobs are not going round\n", "text/plain; charset=utf-8")
+                text = f"ok, {role()}\n" if alive else "the jobs are not going round\n"
+                self._answer(200 if alive else 503, text.encode(), "text/plain; charset=utf-8")
             else:
                 self._answer(404, b"not found\n", "text/plain; charset=utf-8")
 

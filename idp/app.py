@@ -8,23 +8,28 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from connectors.base import Directory
 from idp.audit import Event
 from idp.clock import Clock, SystemClock
-from idp.config import Config, load
+from idp.config import Config, DirectorySettings, LdapDirectorySettings, load
 from idp.crypto import Keyring, PasswordHasher
+from idp.lifecycle.standing import Standing
 from idp.oauth.provider import Provider
+from idp.signin.directories import Directories
+from idp.signin.linking import Linking
 from idp.signin.password_change import load_block_list
 from idp.signin.signin import SignIn
 from idp.store.base import Ephemeral
 from idp.store.database import Database
-from idp.store.ephemeral import EmbeddedEphemeral
+from idp.store.ephemeral import open_ephemeral
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
     from idp.oauth.logout import Deliverer
+    from idp.store.leases import Fenced
     from idp.telemetry import Metrics
 
 CONFIG_VARIABLE = "VESTIBULE_CONFIG"
@@ -51,11 +56,14 @@ class Application:
     ephemeral: Ephemeral
     hasher: PasswordHasher
     metrics: "Metrics"
+    directories: Directories
+    linking: Linking
     provider: Provider
     signin: SignIn
 
     def close(self) -> None:
-        """Let go of the stores."""
+        """Let go of the stores and the directories."""
+        self.directories.close()
         self.ephemeral.close()
         self.database.close()
 
@@ -63,14 +71,26 @@ class Application:
 def open_stores(config: Config, clock: Clock | None = None, on_events: Callable[[Sequence[Event]], None] | None = None) -> Stores:
     """The database and the keyring of a configuration; connects at first use. `on_events` is told what was committed to the audit trail."""
     clock = clock or SystemClock()
-    database = Database(
-        config.database.url,
-        synchronous=config.database.sqlite_synchronous,
-        busy_timeout_seconds=config.database.busy_timeout.total_seconds(),
-        pool_size=config.server.threads + 2,
-        on_events=on_events,
-    )
+    database = Database.of(config.database, pool_size=config.server.threads + 2, on_events=on_events)
     return Stores(config, clock, Keyring(config.master_key.encode(), clock), database)
+
+
+def open_directories(config: Config, clock: Clock) -> Directories:
+    """The directories of a configuration, in its order; nothing is asked before it is needed."""
+    opened: dict[str, Directory] = {}
+    for settings in config.directories:
+        opened[settings.name] = OPENERS[type(settings)](settings, clock)
+    return Directories(opened)
+
+
+def _open_ldap(settings: LdapDirectorySettings, clock: Clock) -> Directory:
+    from connectors.ldap.directory import LdapDirectory  # its library, for those who have such a directory
+
+    return LdapDirectory(settings.name, settings, clock)
+
+
+# The one place where a kind of directory in the configuration meets the connector that speaks to it.
+OPENERS: dict[type[DirectorySettings], Callable[[Any, Clock], Directory]] = {LdapDirectorySettings: _open_ldap}
 
 
 def build(config: Config, clock: Clock | None = None) -> Application:
@@ -80,9 +100,12 @@ def build(config: Config, clock: Clock | None = None) -> Application:
 
     metrics = Metrics()
     stores = open_stores(config, clock, metrics.count_events)
-    ephemeral = EmbeddedEphemeral(config.ephemeral.url, stores.clock)
+    ephemeral = open_ephemeral(config.ephemeral, stores.clock, connections=config.server.threads + 2)
     hasher = PasswordHasher(stores.clock, concurrency=config.server.hash_concurrency, in_progress=metrics.hashes)
-    provider = Provider(config, stores.database, stores.keyring, stores.clock)
+    directories = open_directories(config, stores.clock)
+    linking = Linking(config, stores.clock)
+    standing = Standing(stores.database, directories, linking, clock=stores.clock, settings=config.standing)
+    provider = Provider(config, stores.database, stores.keyring, stores.clock, ask_standing=standing.ask)
     signin = SignIn(
         config=config,
         clock=stores.clock,
@@ -91,16 +114,22 @@ def build(config: Config, clock: Clock | None = None) -> Application:
         keyring=stores.keyring,
         hasher=hasher,
         blocked=load_block_list(config.passwords.block_list),
+        directories=directories,
+        linking=linking,
+        ask_standing=standing.ask,
         load_client=provider.registry.record,
     )
-    return Application(config, stores.clock, stores.keyring, stores.database, ephemeral, hasher, metrics, provider, signin)
+    return Application(
+        config, stores.clock, stores.keyring, stores.database, ephemeral, hasher, metrics, directories, linking, provider, signin
+    )
 
 
-def deliverer(application: Application) -> "Deliverer":
-    """The sender of the outbox, for the worker."""
+def deliverer(application: Application, database: "Fenced | None" = None) -> "Deliverer":
+    """The sender of the outbox, for the worker; `database` is the store as the lease's holder sees it."""
     from idp.oauth.logout import Deliverer  # brings an HTTP client, which servers do not need
 
-    return Deliverer(application.config, application.database, application.provider.registry, application.provider.mint, application.clock)
+    provider = application.provider
+    return Deliverer(application.config, database or application.database, provider.registry, provider.mint, application.clock)
 
 
 def wsgi(application: Application) -> "WSGIApplication":

@@ -45,6 +45,8 @@ class EventType(Described):
     SESSION_OPENED = "session.opened", "A browser was given a Session."
     SESSION_ENDED = "session.ended", "A Session ended; the reason is the cause."
     GRANT_ENDED = "grant.ended", "A Grant and its token family ended; the reason is the cause."
+    BREAK_GLASS_USED = "break_glass.used", "The break-glass account was used: an alarm."
+    BREAK_GLASS_SEALED = "break_glass.sealed", "A break-glass account was given a new sealed password."
     LOGOUT_REQUESTED = "logout.requested", "A person or an application asked to sign out."
     LOGOUT_REFUSED = "logout.refused", "A logout request was not valid and was answered with a page."
     LOGOUT_DELIVERED = "logout.delivered", "An application acknowledged a back-channel logout token."
@@ -55,6 +57,8 @@ class EventType(Described):
     ACCOUNT_ADDED = "account.added", "An Account was created."
     ACCOUNT_SUSPENDED = "account.suspended", "An Account was suspended; its Sessions and Grants ended."
     ACCOUNT_REINSTATED = "account.reinstated", "A suspended Account was made active again."
+    ACCOUNT_LINKED = "account.linked", "An Account was created for, or recognised as, a person of a directory."
+    ACCOUNT_CHANGED = "account.changed", "What a directory says of a person changed, and the Account with it; the details name the fields."
     ACCOUNT_UNBLOCKED = "account.unblocked", "An operator made an Account's failed sign-ins forgotten, so that the person need not wait."
     ACCOUNT_ENDED = "account.ended", "An Account was ended for good."
     ACCOUNT_PASSWORD_SET = "account.password_set", "An operator set a local password; it must be changed at the next sign-in."
@@ -65,6 +69,15 @@ class EventType(Described):
     CLIENT_CHANGED = "client.changed", "A client was added or changed."
     CLIENT_ENDED = "client.ended", "A client was withdrawn."
     KEYS_ROTATED = "keys.rotated", "The signing keys moved on by one: next became current, current became retired."
+    SYNC_DONE = "sync.done", "A whole directory was read and its people written; the details count them."
+    SYNC_HELD = "sync.held", "A reading would end so many people that it changed nothing and waits for a human."
+    SYNC_CONFIRMED = (
+        "sync.confirmed",
+        "An operator confirmed a held reading: the people it named were asked for again, and ended if still gone.",
+    )
+    SYNC_DISMISSED = "sync.dismissed", "An operator dismissed a held reading; nobody is held by it any more."
+    SYNC_FAILED = "sync.failed", "A reading could not be finished; nobody was judged absent."
+    STANDING_HELD = "standing.held", "The directory's word would end a person whom a held reading protects; nothing was ended."
     CONFIGURATION_APPLIED = "configuration.applied", "Establishments and clients of the configuration were written to the store."
     AUDIT_EXPORTED = "audit.exported", "An operator exported part of the audit trail."
     SERVER_STARTED = "server.started", "A server began to answer."
@@ -78,6 +91,20 @@ class Reason(Described):
     UNKNOWN_IDENTIFIER = "unknown_identifier", "No account carries the identifier; it is kept only as a keyed hash."
     AMBIGUOUS_IDENTIFIER = "ambiguous_identifier", "Several accounts carry the identifier and the establishment is not known."
     WRONG_PASSWORD = "wrong_password", "The password does not match."
+    DIRECTORY_DISABLED = "directory_disabled", "The directory says that the account is disabled."
+    DIRECTORY_EXPIRED = "directory_expired", "The directory says that the account has expired."
+    DIRECTORY_GONE = "directory_gone", "The directory has no such entry any more."
+    DIRECTORY_OUT_OF_SCOPE = "directory_out_of_scope", "The directory's entry is not one that the settings let in any more."
+    DIRECTORY_UNPLACED = "directory_unplaced", "No mapping rule places the person of the directory anywhere any more."
+    DIRECTORY_LOCKED = "directory_locked", "The directory has locked the account after wrong passwords."
+    DIRECTORY_UNREACHABLE = (
+        "directory_unreachable",
+        "The directory did not answer, or not over a trusted connection; the details say which.",
+    )
+    DIRECTORY_MISBEHAVED = "directory_misbehaved", "The directory answered something that must not be believed."
+    SYNC_BRAKE = "sync_brake", "A reading would end more people than the brake lets pass."
+    DIRECTORY_REFUSED_CHANGE = "directory_refused_change", "The directory did not take the new password; the details say why."
+    PASSWORD_SEALED = "password_sealed", "The break-glass account's password is only changed by sealing it again."
     NO_PASSWORD = "no_password", "The account has no local password."
     ACCOUNT_NOT_ACTIVE = "account_not_active", "The account is suspended or ended."
     THROTTLED = "throttled", "Too many failures: the person must wait."

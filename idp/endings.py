@@ -1,4 +1,4 @@
-"""Endings: end a Session, a Grant or an Account, for a cause, in the caller's SQL transaction.
+"""Endings: end a Session, a Grant, an Attachment or an Account, for a cause, in the caller's SQL transaction.
 
 One call ends the rows below, writes the outbox notices that applications are owed and the Events; nothing is sent here (idp/oauth/logout.py
 sends after the commit). Doing it twice changes nothing. Everyone above the store may call it; nobody else ends anything.
@@ -6,10 +6,11 @@ sends after the commit). Doing it twice changes nothing. Everyone above the stor
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from idp.audit import Event, EventType, Origin, Reason
 from idp.clock import Clock
-from idp.store.base import Grant, Notice, Session
+from idp.store.base import Attachment, Grant, Notice, Session
 from idp.store.database import Transaction
 
 # A Session closed from elsewhere is most often on a device that was lost: what it left behind must not go on for weeks.
@@ -18,6 +19,10 @@ AFTER_SIGN_OUT = frozenset(
         Reason.ACCOUNT_CUT,
         Reason.CLIENT_WITHDRAWN,
         Reason.ATTACHMENT_LOST,
+        Reason.DIRECTORY_DISABLED,
+        Reason.DIRECTORY_EXPIRED,
+        Reason.DIRECTORY_GONE,
+        Reason.DIRECTORY_OUT_OF_SCOPE,
         Reason.CREDENTIAL_CHANGED,
         Reason.ENDED_BY_PERSON,
         Reason.ENDED_BY_OPERATOR,
@@ -51,6 +56,7 @@ def end_session(tx: Transaction, session: Session, cause: Cause, *, clock: Clock
 
     Every client that was given tokens under the Session is owed one logout notice (Back-Channel Logout 1.0 section 2.3).
     """
+    tx.people.hold(session.account_id)
     now = clock.now()
     if not tx.sessions.end(session.id, now, cause=str(cause.reason)):
         return Ended()
@@ -84,11 +90,13 @@ def end_session(tx: Transaction, session: Session, cause: Cause, *, clock: Clock
 
 def end_grant(tx: Transaction, grant: Grant, cause: Cause, *, clock: Clock) -> Ended:
     """End one Grant and so every token under it; the application learns at its next refresh, introspection or userinfo call."""
+    tx.people.hold(grant.account_id)
     return _end_row(tx, grant, cause, now=clock.now())
 
 
 def end_account_access(tx: Transaction, account_id: str, cause: Cause, *, clock: Clock) -> Ended:
     """End every Session and Grant of an Account, offline ones too; the caller has set the account's status in the same transaction."""
+    tx.people.hold(account_id)
     ended = Ended()
     for session in tx.sessions.open_of(account_id):
         ended += end_session(tx, session, cause, clock=clock)
@@ -99,9 +107,75 @@ def end_account_access(tx: Transaction, account_id: str, cause: Cause, *, clock:
     return ended
 
 
-def end_client_grants(tx: Transaction, client_id: str, cause: Cause, *, clock: Clock) -> Ended:
-    """End every Grant of a withdrawn client."""
+def cut_account(
+    tx: Transaction, account_id: str, cause: Cause, *, status: Literal["suspended", "ended"], cut_by: str, clock: Clock
+) -> Ended:
+    """Suspend or end an Account and everything it holds. `cut_by` is "operator" or the directory that said so: only the same one takes it back."""
+    now = clock.now()
+    ended_at = {"ended_at": now} if status == "ended" else {}
+    tx.people.change(account_id, now, status=status, cut_by=cut_by, **ended_at)
+    ended = end_account_access(tx, account_id, cause, clock=clock)
+    tx.events.append(
+        Event(
+            type=EventType.ACCOUNT_ENDED if status == "ended" else EventType.ACCOUNT_SUSPENDED,
+            at=now,
+            actor=cause.actor,
+            origin=cause.origin,
+            reason=cause.reason,
+            account_id=account_id,
+            connector=None if cut_by == "operator" else cut_by,
+            details={"sessions": ended.sessions, "grants": ended.grants, "notices": ended.notices},
+        )
+    )
+    return ended
+
+
+def end_attachment(tx: Transaction, attachment: Attachment, cause: Cause, *, clock: Clock) -> Ended:
+    """End an Attachment, and the Sessions and Grants that stood on its establishment unless another one there still carries them."""
+    tx.people.hold(attachment.account_id)
+    now = clock.now()
+    if not tx.people.detach(attachment.id, now):
+        return Ended()
     ended = Ended()
+    lost = Cause(Reason.ATTACHMENT_LOST, cause.actor, cause.origin)
+    if not any(_carries(other, attachment, now) for other in tx.people.attachments(attachment.account_id)):
+        for session in tx.sessions.open_of(attachment.account_id):
+            if session.establishment_id == attachment.establishment_id:
+                ended += end_session(tx, session, lost, clock=clock)
+        for grant in tx.grants.open_of_account(attachment.account_id):
+            if grant.establishment_id == attachment.establishment_id:
+                ended += _end_row(tx, grant, lost, now=now)
+                if grant.has_tokens:
+                    ended += _notify(tx, grant.client_id, grant.account_id, session_id=grant.session_id, cause=lost, clock=clock)
+    tx.events.append(
+        Event(
+            type=EventType.ATTACHMENT_ENDED,
+            at=now,
+            actor=cause.actor,
+            origin=cause.origin,
+            account_id=attachment.account_id,
+            establishment_id=attachment.establishment_id,
+            connector=None if attachment.source == "operator" else attachment.source,
+            details={"attachment": attachment.id, "sessions": ended.sessions, "grants": ended.grants, "notices": ended.notices},
+        )
+    )
+    return ended
+
+
+def _carries(other: Attachment, lost: Attachment, now: datetime) -> bool:
+    return (
+        other.id != lost.id
+        and other.establishment_id == lost.establishment_id
+        and other.ended_at is None
+        and (other.valid_from is None or other.valid_from <= now)
+        and (other.valid_until is None or now < other.valid_until)
+    )
+
+
+def end_client_grants(tx: Transaction, client_id: str, cause: Cause, *, clock: Clock) -> Ended:
+    """End every Grant of a withdrawn client; the caller is alone with the registry, so that none is added meanwhile."""
+    ended = Ended()
+    tx.people.hold(*{grant.account_id for grant in tx.grants.open_of_client(client_id)})
     for grant in tx.grants.open_of_client(client_id):
         ended += _end_row(tx, grant, cause, now=clock.now())
     return ended

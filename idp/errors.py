@@ -22,5 +22,9 @@ class StoreUnavailable(VestibuleError):
     """A store did not answer: the caller refuses (fail closed) and says so."""
 
 
+class EphemeralUnavailable(StoreUnavailable):
+    """The ephemeral store did not answer: no sign-in goes on, and the SQL store can keep the Event of it."""
+
+
 class Refused(VestibuleError):
     """Somebody may not do this, for the coded reason."""

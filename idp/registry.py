@@ -47,6 +47,10 @@ def apply(database: Database, config: Config, author: Author, *, clock: Clock) -
         return Applied()
     applied = Applied(is_new=True)
     with database.write() as tx:
+        tx.lock("registry")
+        present = tx.revisions.get(CONFIGURATION)
+        if present is not None and present.digest == wanted:
+            return Applied()  # another process was first
         for settings in config.establishments:
             if put_establishment(tx, settings, author, source=CONFIGURATION, clock=clock):
                 applied.changed.append(settings.slug)
@@ -67,6 +71,7 @@ def put_establishment(
     tx: Transaction, settings: EstablishmentSettings, author: Author, *, source: str, clock: Clock, keeps_logo: bool = False
 ) -> bool:
     """Add or change an establishment; whether anything changed. The file takes over one that a command had added."""
+    tx.lock("registry")
     present = tx.establishments.by_slug(settings.slug)
     stored = tx.establishments.logo(settings.slug)
     logo, logo_type = stored if keeps_logo and stored else _read_logo(settings)
@@ -100,6 +105,7 @@ def put_establishment(
 
 def put_client(tx: Transaction, settings: ClientSettings, author: Author, *, secret_digest: str | None, source: str, clock: Clock) -> bool:
     """Add or change a client; whether anything changed. The file takes over one that a command had added."""
+    tx.lock("registry")
     before = tx.clients.get(settings.client_id)
     if not tx.clients.put(settings, secret_digest=secret_digest, source=source, now=clock.now()):
         return False
@@ -114,6 +120,7 @@ def put_client(tx: Transaction, settings: ClientSettings, author: Author, *, sec
 
 def end_client(tx: Transaction, client_id: str, author: Author, *, clock: Clock) -> Ended:
     """Withdraw a client and end its Grants; raises RegistryRefused when it is unknown or had ended."""
+    tx.lock("registry")
     if not tx.clients.end(client_id, clock.now()):
         raise RegistryRefused("no_such_client", f"no client {client_id!r}, or it was withdrawn before")
     ended = end_client_grants(tx, client_id, Cause(Reason.CLIENT_WITHDRAWN, author.actor, author.origin), clock=clock)
@@ -133,6 +140,9 @@ def end_client(tx: Transaction, client_id: str, author: Author, *, clock: Clock)
 
 def end_establishment(tx: Transaction, establishment: Establishment, author: Author, *, clock: Clock) -> Ended:
     """End an establishment, and the Sessions and Grants that stand on it."""
+    tx.lock("registry")
+    there = {session.account_id for session in tx.sessions.open_at(establishment.id)}
+    tx.people.hold(*there, *(grant.account_id for grant in tx.grants.open_at(establishment.id)))
     tx.establishments.end(establishment.id, clock.now())
     cause = Cause(Reason.ATTACHMENT_LOST, author.actor, author.origin)
     ended = Ended()

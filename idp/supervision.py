@@ -1,16 +1,18 @@
 """Processes that must not outlive, or be outlived: the worker is started again when it dies, and no child survives its parent.
 
-Owns `WorkSupervisor` (a thread of the serving parent) and `end_with_parent` (called by each child). Standard library only, so that it costs
-nothing at start.
+Owns `WorkSupervisor` (a thread of the serving parent), `end_with_parent` (called by each child), and names by which a process can be known to be
+gone. Standard library only, so that it costs nothing at start.
 """
 
 import ctypes
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 1.0, 60.0
@@ -25,6 +27,39 @@ def end_with_parent() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if os.getppid() != parent:  # it died between the two calls
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def own_name() -> str:
+    """This process among all those of all hosts, in at most 120 characters: host, boot and process namespace, process id, when it started."""
+    _, began = _state(os.getpid()) or ("", "0")
+    return f"{socket.gethostname()[:30]} {_place() or '-'} {os.getpid()} {began}"
+
+
+def has_died(name: str) -> bool:
+    """Whether the process of this name is gone for certain: one of this very machine that is there no more. False when it cannot be known."""
+    parts = name.split(" ")
+    place = _place()
+    if len(parts) != 4 or place is None or parts[1] != place or not parts[2].isdecimal():
+        return False
+    state = _state(int(parts[2]))
+    return state is None or state[0] in {"Z", "X"} or state[1] != parts[3]
+
+
+def _place() -> str | None:
+    """This boot of this kernel and this set of process ids; None where there is no /proc to tell (other systems)."""
+    try:
+        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}:{Path('/proc/self/ns/pid').stat().st_ino}"
+    except OSError:
+        return None
+
+
+def _state(pid: int) -> tuple[str, str] | None:
+    """The state of a process and when it started, in ticks since the boot; None when there is none (proc_pid_stat(5))."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return fields[0], fields[19]
 
 
 class WorkSupervisor:

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 REDACTED = "[redacted]"
+# What somebody must be woken for: a critical log line, beside the counter that an alert can stand on.
+ALARMS = frozenset({EventType.BREAK_GLASS_USED, EventType.LOGOUT_ABANDONED, EventType.SYNC_HELD})
 MAX_DEPTH = 6
+log = structlog.get_logger(__name__)
 # A key is secret when one of its words is; `code` alone or at the end, but not a status, reason or support code.
 SECRET_WORDS = frozenset(
     {
@@ -209,6 +212,15 @@ class Metrics:
         self._beat = self._gauge(
             "vestibule_work_last_beat_timestamp_seconds", "When the worker last went round its jobs, in seconds since 1970."
         )
+        self._active = Gauge(
+            "vestibule_work_active",
+            "1 where the jobs that are done once are done, 0 on a host that stands by.",
+            registry=self.registry,
+            multiprocess_mode="livemostrecent",
+        )
+        self._takeovers = Counter(
+            "vestibule_work_takeovers", "Times that this host began to do the jobs that are done once.", registry=self.registry
+        )
         self._job_failures = Counter("vestibule_work_failures", "Jobs of the worker that failed.", ("job",), registry=self.registry)
 
     def _gauge(self, name: str, text: str) -> Gauge:
@@ -225,6 +237,8 @@ class Metrics:
         for event in events:
             subject, _, verb = event.type.value.partition(".")
             self._events.labels(event.type.value).inc()
+            if event.type in ALARMS:
+                log.critical("alarm", event_type=event.type.value, account_id=event.account_id, request_id=event.origin.request_id)
             if subject == "signin":
                 self._signins.labels(verb, str(event.reason or "")).inc()
             elif event.type in {EventType.TOKEN_ISSUED, EventType.TOKEN_REFUSED, EventType.TOKEN_REPEATED}:
@@ -242,6 +256,12 @@ class Metrics:
     def beat(self, now: datetime) -> None:
         """The worker is alive."""
         self._beat.set(now.timestamp())
+
+    def observe_lease(self, *, active: bool, taken: bool) -> None:
+        """Whether this worker does the single jobs, and whether it began just now."""
+        self._active.set(int(active))
+        if taken:
+            self._takeovers.inc()
 
     def count_failure(self, job: str) -> None:
         """A job of the worker failed."""

@@ -1,7 +1,8 @@
 """`vestibule work`: the jobs that no request should wait for: telling applications, ending what is overdue, deleting what ended long ago, keys.
 
 One process goes round them, each when it is due; a job that fails is logged, counted and tried again at its next turn, and does not keep the
-others from theirs. Owns the order and the pace; what each does is the room's it calls. Stops between two jobs.
+others from theirs. Of several hosts one does the jobs that must be done once: it holds the lease, and each of their writes proves it
+(idp/store/leases.py). Owns the order and the pace; what each does is the room's it calls. Stops between two jobs.
 """
 
 import os
@@ -9,7 +10,7 @@ import signal
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from time import perf_counter
@@ -22,11 +23,13 @@ from idp.audit import Origin, Reason
 from idp.clock import Clock
 from idp.config import load
 from idp.endings import Cause, end_session
-from idp.errors import Refused
+from idp.errors import Refused, StoreUnavailable
 from idp.oauth.keys import ensure, forget, rotate
 from idp.store.base import Session
+from idp.store.leases import Fenced, LeaseLost
 from idp.supervision import end_with_parent
 from idp.telemetry import configure_logging, forget_dead_processes
+from idp.tenure import Tenure
 from policies.sessions import SessionFacts, SessionLimits, Standing, standing
 
 ACTOR = "system"
@@ -37,12 +40,13 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class Job:
-    """Something done every so often; `run` returns how many things it did, for the log."""
+    """Something done every so often; `run` returns how many things it did, for the log. A single one is done by the lease's holder only."""
 
     name: str
     every: timedelta
     run: Callable[[], int]
     due_at: datetime
+    is_single: bool = field(default=True, kw_only=True)
 
 
 class Worker:
@@ -51,20 +55,22 @@ class Worker:
     def __init__(self, application: Application) -> None:
         self.application = application
         self.clock: Clock = application.clock
-        self.deliverer = deliverer(application)
+        self.tenure = Tenure(application.database, self.clock, ttl=application.config.work.lease)
+        self.database = Fenced(application.database, self.tenure.check)
+        self.deliverer = deliverer(application, self.database)
         self.stopping = threading.Event()
         self.last_beat: datetime | None = None
         now = self.clock.now()
         minute = timedelta(minutes=1)
         self.jobs = [
             Job("deliver", timedelta(seconds=TICK_SECONDS), self.deliverer.run_once, now),
-            Job("measure", timedelta(seconds=10), self.measure, now),
+            Job("measure", timedelta(seconds=10), self.measure, now, is_single=False),
             Job("end_overdue_sessions", minute, self.end_overdue_sessions, now),
-            Job("sweep_ephemeral", minute, application.ephemeral.sweep, now),
+            Job("sweep_ephemeral", minute, application.ephemeral.sweep, now, is_single=False),
             Job("clear_answers", minute, self.clear_answers, now),
             Job("sweep", minute, self.sweep, now),
             Job("keys", minute, self.keep_keys, now),
-            Job("forget_dead_processes", minute, self.forget_dead, now),
+            Job("forget_dead_processes", minute, self.forget_dead, now, is_single=False),
         ]
 
     def run(self) -> None:
@@ -73,16 +79,20 @@ class Worker:
             self.run_due()
             self.stopping.wait(TICK_SECONDS)
         self.deliverer.close()
+        self._stand_down()
 
     def run_due(self) -> None:
-        """Every job whose turn has come, once."""
+        """Every job whose turn has come and that is ours to do, once."""
+        self.stand()
         for job in self.jobs:
             now = self.clock.now()
-            if self.stopping.is_set() or now < job.due_at:
+            if self.stopping.is_set() or now < job.due_at or (job.is_single and not self.tenure.is_active):
                 continue
             job.due_at = now + job.every
             try:
                 done = job.run()
+            except LeaseLost:
+                self._lose()
             except Exception:
                 # The edge of the worker: the job is tried again at its next turn, and an alarm can stand on the counter.
                 self.application.metrics.count_failure(job.name)
@@ -96,6 +106,35 @@ class Worker:
     def is_alive(self) -> bool:
         """Whether the jobs went round within the last minute."""
         return self.last_beat is not None and self.clock.now() - self.last_beat < timedelta(minutes=1)
+
+    def role(self) -> str:
+        """active: the single jobs are done here; standby: another does them."""
+        return "active" if self.tenure.is_active else "standby"
+
+    def stand(self) -> None:
+        """Keep the lease, or take it when nobody holds it."""
+        try:
+            fence = self.tenure.stand()
+        except LeaseLost:
+            self._lose()
+        except StoreUnavailable as error:
+            log.error("lease_unknown", detail=error.detail)
+        else:
+            if fence is not None:
+                log.info("lease_taken", fence=fence)
+            self.application.metrics.observe_lease(active=self.tenure.is_active, taken=fence is not None)
+
+    def _lose(self) -> None:
+        log.warning("lease_lost")
+        self.tenure.forget()
+        self.application.metrics.observe_lease(active=False, taken=False)
+
+    def _stand_down(self) -> None:
+        try:
+            self.tenure.release()
+        except StoreUnavailable as error:
+            log.error("lease_not_released", detail=error.detail)  # it ends by itself
+        self.application.metrics.observe_lease(active=False, taken=False)
 
     def end_overdue_sessions(self) -> int:
         """End Sessions past their idle or absolute limit; their applications are told through the outbox."""
@@ -113,7 +152,7 @@ class Worker:
 
     def _end_if_overdue(self, session_id: str, limits: SessionLimits) -> int:
         """One at a time and looked at again inside the transaction: the person may have come back since, and a sign-in must not wait long."""
-        with self.application.database.write() as tx:
+        with self.database.write() as tx:
             session = tx.sessions.get(session_id)
             reason = None if session is None else _overdue_reason(session, limits, self.clock.now())
             if session is None or reason is None:
@@ -123,23 +162,23 @@ class Worker:
     def clear_answers(self) -> int:
         """Forget refresh answers past the retry window."""
         before = self.clock.now() - self.application.config.tokens.refresh_retry_window
-        with self.application.database.write() as tx:
+        with self.database.write() as tx:
             return tx.sweep.clear_sealed_answers(before)
 
     def sweep(self) -> int:
         """Delete what ended longer ago than it is kept, a batch of each kind."""
         now = self.clock.now()
         before = now - self.application.config.retention.ended
-        with self.application.database.write() as tx:
+        with self.database.write() as tx:
             deleted = tx.sweep.delete_spent_identifiers(now)
         for name in ("delete_grants", "delete_sessions", "delete_notices"):
-            with self.application.database.write() as tx:
+            with self.database.write() as tx:
                 deleted += getattr(tx.sweep, name)(before)
         return deleted
 
     def keep_keys(self) -> int:
         """Rotate the signing keys when their time has come, and delete those that nothing needs any more."""
-        with self.application.database.write() as tx:
+        with self.database.write() as tx:
             forget(tx, self.clock)
         every = self.application.config.keys.rotate_every
         now = self.clock.now()
@@ -148,7 +187,7 @@ class Worker:
         is_old = every is not None and any(key.activated_at is not None and now - key.activated_at >= every for key in current)
         if current and not is_old:
             return 0
-        with self.application.database.write() as tx:
+        with self.database.write() as tx:
             if not current:
                 ensure(tx, self.application.keyring, self.clock)
                 return 1
@@ -192,8 +231,10 @@ def work(config_path: Path) -> None:
         worker = Worker(application)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: worker.stopping.set())
-        listener = AdminListener(config.server.admin_listen, render=application.metrics.render, is_alive=worker.is_alive)
+        listener = AdminListener(config.server.admin_listen, render=application.metrics.render, is_alive=worker.is_alive, role=worker.role)
         stack.enter_context(listener)
+        for warning in application.ephemeral.warnings():
+            log.warning("ephemeral_store", detail=warning)
         log.info("work_started", admin_listen=config.server.admin_listen)
         worker.run()
         log.info("work_stopped")

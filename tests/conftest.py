@@ -1,5 +1,6 @@
 """Fixtures that every test may use. `world` is a furnished Vestibule on a fixed clock; `make_world(**settings)` one with other settings."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,38 @@ from tests.support.fixed_clock import FixedClock
 from tests.support.listener import Listener, listening
 from tests.support.live import LiveServer, live_server
 from tests.support.operator import Operator, furnish_operator, settle_operator
+from tests.support.postgresql import PostgreSQLServer, postgresql_serving
+from tests.support.redis import RedisServer, redis_serving
 from tests.support.relying_party import RelyingParty
+from tests.support.slapd import Slapd
+from tests.support.stores import Stores
 from tests.support.world import Furniture, World, furnish
 
 MakeWorld = Callable[..., World]
+# A test that asks for none of these, or that asks for the embedded files (mark `sqlite`), says nothing about the second pair of stores.
+WITH_STORES = frozenset({"make_world", "live", "operator", "stores"})
+PAIRS = ("sqlite", "postgresql")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """--stores: the pair of stores to run on."""
+    default = os.environ.get("VESTIBULE_TEST_STORES", PAIRS[0])
+    parser.addoption("--stores", choices=PAIRS, default=default, help="sqlite: embedded files; postgresql: PostgreSQL and Redis")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On the second pair, only the tests that it can change."""
+    if config.getoption("--stores") == PAIRS[0]:
+        return
+    kept = [item for item in items if _depends_on_stores(item)]
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+    items[:] = kept
+
+
+def _depends_on_stores(item: pytest.Item) -> bool:
+    is_browser = "browser" in item.path.relative_to(Path(__file__).parent).parts
+    asked = WITH_STORES.intersection(getattr(item, "fixturenames", ()))
+    return bool(asked) and not is_browser and item.get_closest_marker("sqlite") is None
 
 
 @pytest.fixture
@@ -38,9 +67,24 @@ def listener(session_listener: Listener) -> Listener:
 
 
 @pytest.fixture(scope="session")
-def furniture(tmp_path_factory: pytest.TempPathFactory, session_listener: Listener) -> Furniture:
+def postgresql_session() -> Iterator[PostgreSQLServer]:
+    """One PostgreSQL for a test session."""
+    with postgresql_serving() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def stores(request: pytest.FixtureRequest) -> Stores:
+    """The pair of stores that this test session runs on."""
+    if request.config.getoption("--stores") == "sqlite":
+        return Stores()
+    return Stores(request.getfixturevalue("postgresql_session"), request.getfixturevalue("redis_session"))
+
+
+@pytest.fixture(scope="session")
+def furniture(tmp_path_factory: pytest.TempPathFactory, session_listener: Listener, stores: Stores) -> Furniture:
     """What every World is copied from."""
-    return furnish(tmp_path_factory.mktemp("furniture"), FixedClock(), session_listener)
+    return furnish(tmp_path_factory.mktemp("furniture"), FixedClock(), session_listener, stores=stores)
 
 
 @pytest.fixture
@@ -78,19 +122,49 @@ def carnet(world: World) -> RelyingParty:
 
 
 @pytest.fixture(scope="module")
-def live(tmp_path_factory: pytest.TempPathFactory, session_listener: Listener) -> Iterator[LiveServer]:
+def live(tmp_path_factory: pytest.TempPathFactory, session_listener: Listener, stores: Stores) -> Iterator[LiveServer]:
     """A real `vestibule serve` for a module of tests."""
-    with live_server(tmp_path_factory.mktemp("live"), session_listener) as server:
+    with live_server(tmp_path_factory.mktemp("live"), session_listener, stores=stores) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
-def operator_furniture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def operator_furniture(tmp_path_factory: pytest.TempPathFactory, stores: Stores) -> Path:
     """What every Operator's folder is copied from."""
-    return furnish_operator(tmp_path_factory.mktemp("operator"))
+    return furnish_operator(tmp_path_factory.mktemp("operator"), stores)
 
 
 @pytest.fixture
-def operator(tmp_path: Path, operator_furniture: Path) -> Operator:
+def operator(tmp_path: Path, operator_furniture: Path, stores: Stores) -> Iterator[Operator]:
     """An operator at a terminal, with a migrated store and two establishments."""
-    return settle_operator(operator_furniture, tmp_path / "operator")
+    yield settle_operator(operator_furniture, tmp_path / "operator", stores)
+    stores.remove(tmp_path / "operator")
+
+
+@pytest.fixture(scope="session")
+def redis_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One Redis for a test session."""
+    with redis_serving(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_server(redis_session: RedisServer) -> RedisServer:
+    """The session's Redis, empty."""
+    redis_session.empty()
+    return redis_session
+
+
+@pytest.fixture(scope="session")
+def session_slapd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slapd]:
+    """The one OpenLDAP server of a test session."""
+    server = Slapd(tmp_path_factory.mktemp("slapd"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def slapd(session_slapd: Slapd) -> Slapd:
+    """An OpenLDAP server with its initial content (tests/support/slapd.py says which), running."""
+    session_slapd.reset()
+    return session_slapd

@@ -209,3 +209,85 @@ def test_durations_are_written_as_they_are_read(text: str) -> None:
 def test_a_client_survives_the_store(tmp_path: Path) -> None:
     client = ClientSettings(client_id="a", name="A", default_max_age=timedelta(minutes=30), offline_life=timedelta(days=1))
     assert ClientSettings.model_validate(client.model_dump(mode="json", exclude={"secret"})) == client
+
+
+def directory(**changes: Any) -> dict[str, Any]:
+    """A directory that nothing is wrong with, but for `changes`."""
+    return {
+        "name": "siege",
+        "type": "ldap",
+        "servers": ["ldaps://ldap.example.fr"],
+        "bind_dn": "cn=vestibule,dc=example,dc=fr",
+        "bind_password": "env:LDAP_BIND_PASSWORD",
+        "base": "ou=people,dc=example,dc=fr",
+        "groups": {"base": "ou=groups,dc=example,dc=fr"},
+        "mapping": [rule()],
+        **changes,
+    }
+
+
+def rule(**changes: Any) -> dict[str, Any]:
+    return {"group": "{establishment}-ide", "establishment": "{establishment}", "profile": "nurse", **changes}
+
+
+GROUPED = {"base": "ou=groups,dc=example,dc=fr"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "severity", "path", "says"),
+    [
+        ({"servers": ["ldap://ldap.example.fr"], "start_tls": False}, "error", "servers[0]", "in clear"),
+        ({"servers": ["ldaps://a.example.fr", "http://b.example.fr"]}, "error", "servers[1]", "ldaps://host"),
+        ({"scope": "objectClass=person"}, "error", "scope", "parenthesis"),
+        ({"scope": "(&(objectClass=person)"}, "error", "scope", "parenthesis"),
+        ({"groups": {**GROUPED, "filter": "(member={dn}"}}, "error", "groups.filter", "never closed"),
+        ({"groups": {**GROUPED, "filter": "(cn=everybody)"}}, "error", "groups.filter", "{dn} or {username}"),
+        ({"identifiers": []}, "error", "identifiers", "at least one"),
+        ({"ca_file": "missing.pem"}, "error", "ca_file", "cannot read"),
+        ({"mapping": []}, "warning", "mapping", "no rule"),
+        ({"groups": {"base": None}}, "error", "mapping[0].group", "groups.base is null"),
+        ({"mapping": [rule(profile="astronaut")]}, "error", "mapping[0].profile", "not one of `profiles`"),
+        ({"mapping": [rule(group=None, establishment="tilleuls")]}, "error", "mapping[0]", "neither a group nor attributes"),
+        ({"mapping": [rule(group="ide")]}, "error", "mapping[0].establishment", "`group` does not hold it"),
+        ({"mapping": [rule(establishment="ehpad-{establishment}")]}, "error", "mapping[0].establishment", "not both"),
+        ({"mapping": [rule(), rule(establishment="roses")]}, "warning", "mapping[1].establishment", "only if added by command"),
+        ({"mapping": [rule(attributes={"title": "IDE"})]}, "error", "mapping[0].attributes.title", "attributes.others"),
+    ],
+)
+def test_operator_is_told_what_is_wrong_with_a_directory(
+    tmp_path: Path, changes: dict[str, Any], severity: str, path: str, says: str
+) -> None:
+    homes = [{"slug": "tilleuls", "name": "Les Tilleuls", "contact": {"phone": "01 02 03 04 05"}}]
+    (finding,) = found(put(tmp_path, directories=[directory(**changes)], establishments=homes))
+    assert finding.startswith(f"{severity}: directories[0].{path}: ")
+    assert says in finding
+
+
+def test_directory_that_is_right_has_nothing_to_say(tmp_path: Path) -> None:
+    for changes in (
+        {"servers": ["ldap://ldap.example.fr", "ldaps://ldap2.example.fr:6360"]},
+        {"servers": ["ldap://127.0.0.1", "ldap://[::1]:3890"], "start_tls": False},
+        {"attributes": {"others": ["title"]}, "mapping": [rule(group=None, attributes={"TITLE": "IDE*"}, establishment="roses")]},
+    ):
+        assert found(put(tmp_path, directories=[directory(**changes)])) == []
+
+
+def test_two_directories_of_one_name_are_refused(tmp_path: Path) -> None:
+    (finding,) = found(put(tmp_path, directories=[directory(), directory()]))
+    assert finding == "error: directories[1].name: siege is already used"
+
+
+@pytest.mark.parametrize(
+    ("ephemeral", "says"),
+    [
+        ({}, "a file is for one host"),
+        ({"url": "redis://cache.example.fr/0"}, "in clear"),
+        ({"url": "redis+sentinel://127.0.0.1,cache.example.fr/main/0"}, "in clear"),
+        ({"url": "rediss://cache.example.fr/0"}, None),
+        ({"url": "redis://127.0.0.1/0"}, None),
+    ],
+)
+def test_operator_is_warned_of_an_ephemeral_store_that_does_not_suit(tmp_path: Path, ephemeral: dict[str, Any], says: str | None) -> None:
+    findings = found(put(tmp_path, database={"url": "postgresql://db.example.fr/vestibule?sslmode=verify-full"}, ephemeral=ephemeral))
+    said = [finding for finding in findings if "ephemeral.url" in finding]
+    assert [says in finding and finding.startswith("warning") for finding in said] == ([True] if says else [])

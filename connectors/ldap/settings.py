@@ -61,6 +61,8 @@ class LdapSettings(Settings):
     """Attributes that a person may type to say who they are; all must match at most one entry."""
     lasting_id: Literal["entryUUID", "nsUniqueId"] = "entryUUID"
     """The attribute that stays the same when an entry is renamed or moved. 389 Directory Server: nsUniqueId."""
+    password_policy: str | None = None
+    """OpenLDAP: the DN of the default password policy (ppolicy_default); tells when a lock passes and a password expires. null: not known."""
     attributes: LdapAttributes = LdapAttributes()
     """Which attribute says what."""
     groups: LdapGroups = LdapGroups()
@@ -69,7 +71,7 @@ class LdapSettings(Settings):
     """How long a server may take to accept a connection, TLS included."""
     receive_timeout: Duration = timedelta(seconds=5)
     """How long a server may take to answer."""
-    concurrency: int = Field(default=8, ge=1, le=64)
+    concurrency: int = Field(default=4, ge=1, le=64)
     """Requests at once from one server process; the rest wait for a moment and are then refused, so that one slow directory holds up nothing else."""
     breaker_failures: int = Field(default=3, ge=1, le=100)
     """After this many failures in a row the directory is left alone for `breaker_pause`."""

@@ -12,13 +12,17 @@ import click
 COMMANDS = {
     "account": "idp.cli.account:account",
     "audit": "idp.cli.audit:audit",
+    "break-glass": "idp.cli.break_glass:break_glass_commands",
     "check-config": "idp.cli.configuration:check_config",
     "client": "idp.cli.client:client",
+    "connector": "idp.cli.connector:connector",
     "establishment": "idp.cli.establishment:establishment",
     "keys": "idp.cli.keys:keys",
+    "mapping": "idp.cli.mapping:mapping",
     "migrate": "idp.cli.store:migrate",
     "outbox": "idp.cli.store:outbox",
     "serve": "idp.cli.server:serve",
+    "sync": "idp.cli.sync:sync",
     "work": "idp.cli.server:work",
 }
 

@@ -62,7 +62,7 @@ def _filters(function: Any) -> Any:
 def tail(place: Place, /, *, lines: int, follow: bool, as_json: bool, **filters: Any) -> None:
     """Show the last lines of the trail, for people. Times are local to the configuration's time zone."""
     with place.database.read() as tx:
-        wanted = _wanted(place, tx, filters)
+        wanted = replace(_wanted(place, tx, filters), is_settled=follow)
         found = tx.events.last(wanted, lines)
     _show(place, found, as_json=as_json)
     if not follow:
@@ -166,7 +166,7 @@ def _instant(place: Place, text: str | None) -> datetime | None:
 
 def _newest_id(place: Place) -> int:
     with place.database.read() as tx:
-        newest = tx.events.newest(1)
+        newest = tx.events.last(EventFilter(is_settled=True), 1)
     return int(newest[0]["id"]) if newest else 0
 
 

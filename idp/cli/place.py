@@ -19,8 +19,9 @@ from idp.clock import Clock, SystemClock
 from idp.config import Config, load
 from idp.crypto import Keyring, PasswordHasher
 from idp.errors import ConfigurationError, StoreUnavailable, VestibuleError
+from idp.store.base import Ephemeral
 from idp.store.database import Database
-from idp.store.ephemeral import EmbeddedEphemeral
+from idp.store.ephemeral import open_ephemeral
 from idp.store.migrations import current_revision, newest_revision
 
 P = ParamSpec("P")
@@ -57,26 +58,20 @@ class Place:
         revision = current_revision(database)
         if revision != newest_revision():
             raise VestibuleError(
-                "store_not_migrated", f"{self.config.database.url} is at revision {revision or 'none'}: run `vestibule migrate` first"
+                "store_not_migrated", f"{self.config.database.place} is at revision {revision or 'none'}: run `vestibule migrate` first"
             )
         return database
 
     def open_database(self) -> Database:
         """The store, migrated or not."""
-        settings = self.config.database
-        database = Database(
-            settings.url,
-            synchronous=settings.sqlite_synchronous,
-            busy_timeout_seconds=settings.busy_timeout.total_seconds(),
-            pool_size=2,
-        )
+        database = Database.of(self.config.database, pool_size=2)
         self._stack.callback(database.close)
         return database
 
     @cached_property
-    def ephemeral(self) -> EmbeddedEphemeral:
+    def ephemeral(self) -> Ephemeral:
         """The ephemeral store."""
-        ephemeral = EmbeddedEphemeral(self.config.ephemeral.url, self.clock)
+        ephemeral = open_ephemeral(self.config.ephemeral, self.clock)
         self._stack.callback(ephemeral.close)
         return ephemeral
 

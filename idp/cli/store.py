@@ -15,7 +15,7 @@ def migrate(place: Place) -> None:
     `vestibule serve` does it too when it starts. Forward only: keep a copy before an upgrade.
     """
     before, after = upgrade(place.open_database())
-    url = place.config.database.url
+    url = place.config.database.place
     click.echo(f"{url}: already at revision {after}" if before == after else f"{url}: from {before or 'nothing'} to revision {after}")
 
 

@@ -6,6 +6,9 @@ no single field can tell. Reads no store. An unknown key is an error; `check` co
 
 from connectors.settings import Duration, Secret, format_duration, parse_duration, read_secret
 from idp.config.checks import check_client
+from idp.config.database import DatabaseSettings
+from idp.config.directories import DirectorySettings, LdapDirectorySettings, StandingSettings, SyncSettings
+from idp.config.ephemeral import EphemeralSettings, RedisAddress, WorkSettings, redis_address
 from idp.config.findings import Finding
 from idp.config.loading import check, load
 from idp.config.models import (
@@ -13,8 +16,6 @@ from idp.config.models import (
     ClientSettings,
     Config,
     ContactSettings,
-    DatabaseSettings,
-    EphemeralSettings,
     EstablishmentSettings,
     KeySettings,
     LockoutSettings,
@@ -34,21 +35,27 @@ __all__ = [
     "Config",
     "ContactSettings",
     "DatabaseSettings",
+    "DirectorySettings",
     "Duration",
     "EphemeralSettings",
     "EstablishmentSettings",
     "Finding",
     "KeySettings",
+    "LdapDirectorySettings",
     "LockoutSettings",
     "LogoutSettings",
     "Network",
     "PageSettings",
     "PasswordSettings",
+    "RedisAddress",
     "RetentionSettings",
     "Secret",
     "ServerSettings",
     "SessionSettings",
+    "StandingSettings",
+    "SyncSettings",
     "TokenSettings",
+    "WorkSettings",
     "check",
     "check_client",
     "format_duration",
@@ -56,4 +63,5 @@ __all__ = [
     "load",
     "parse_duration",
     "read_secret",
+    "redis_address",
 ]

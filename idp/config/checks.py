@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import urlsplit
 
+from connectors.ldap.address import parse_server
+from connectors.ldap.filters import PLACEHOLDERS, parse_filter
+from idp.config.directories import ANY_ESTABLISHMENT, LdapDirectorySettings, MappingRule
+from idp.config.ephemeral import redis_address
 from idp.config.findings import Finding
 from idp.config.models import ClientSettings, Config, EstablishmentSettings
 from idp.config.values import is_loopback_host
@@ -39,8 +43,10 @@ def cross_check(parts: Parts) -> Iterable[Finding]:
     if "master_key" not in parts.broken and len(config.master_key) < 32:
         yield Finding("error", "master_key", "must hold at least 32 characters of randomness (vestibule keys new-master makes one)")
     yield from _check_limits(config)
+    yield from _check_ephemeral(config)
     yield from _check_establishments(parts)
     yield from _check_clients(parts)
+    yield from _check_directories(parts)
 
 
 def _check_issuer(config: Config) -> Iterable[Finding]:
@@ -106,8 +112,18 @@ def _check_limits(config: Config) -> Iterable[Finding]:
         yield Finding("warning", "server.admin_listen", "metrics are readable by whoever reaches this address: keep it private")
     if (block_list := config.passwords.block_list) is not None and not block_list.is_file():
         yield Finding("error", "passwords.block_list", f"cannot read {block_list}")
+
+
+def _check_ephemeral(config: Config) -> Iterable[Finding]:
     if config.database.url == config.ephemeral.url:
         yield Finding("error", "ephemeral.url", "must be another file than database.url")
+    if config.ephemeral.is_embedded:
+        if not config.database.url.startswith("sqlite:"):
+            yield Finding("warning", "ephemeral.url", "a file is for one host: with several, sign-ins are lost between them; use Redis")
+        return
+    address = redis_address(config.ephemeral.url)
+    if not address.uses_tls and not all(is_loopback_host(host) for host, _ in address.servers):
+        yield Finding("warning", "ephemeral.url", "goes over the network in clear: use rediss://, or rediss+sentinel://")
 
 
 def _check_establishments(parts: Parts) -> Iterable[Finding]:
@@ -122,6 +138,69 @@ def _check_establishments(parts: Parts) -> Iterable[Finding]:
         contact = establishment.contact
         if not (contact.phone or contact.email):
             yield Finding("warning", f"{at}.contact", "no phone and no e-mail: people who cannot sign in are told to call nobody")
+
+
+def _check_directories(parts: Parts) -> Iterable[Finding]:
+    seen: set[str] = set()
+    held = sum(directory.concurrency for directory in parts.config.directories)
+    if held >= parts.config.server.threads:
+        yield Finding(
+            "warning",
+            "directories",
+            f"together they may hold {held} of the {parts.config.server.threads} threads of a server process: when they hang, applications wait too;"
+            " lower their concurrency or raise server.threads",
+        )
+    for index, directory in enumerate(parts.config.directories):
+        at = f"directories[{index}]"
+        if directory.name in seen:
+            yield Finding("error", f"{at}.name", f"{directory.name} is already used")
+        seen.add(directory.name)
+        for number, url in enumerate(directory.servers):
+            try:
+                parse_server(url, start_tls=directory.start_tls)
+            except ValueError as error:
+                yield Finding("error", f"{at}.servers[{number}]", str(error))
+        for path, written in (("scope", directory.scope), ("groups.filter", directory.groups.filter)):
+            try:
+                parse_filter(written)
+            except ValueError as error:
+                yield Finding("error", f"{at}.{path}", f"is not an LDAP filter (RFC 4515): {error}")
+        if not any(placeholder in directory.groups.filter for placeholder in PLACEHOLDERS):
+            yield Finding(
+                "error", f"{at}.groups.filter", "must name the person, by {dn} or {username}: otherwise everybody is in every group"
+            )
+        if not directory.identifiers:
+            yield Finding("error", f"{at}.identifiers", "at least one is needed")
+        if directory.ca_file is not None and not directory.ca_file.is_file():
+            yield Finding("error", f"{at}.ca_file", f"cannot read {directory.ca_file}")
+        if not directory.mapping:
+            yield Finding("warning", f"{at}.mapping", "there is no rule: nobody of this directory can sign in anywhere")
+        for number, rule in enumerate(directory.mapping):
+            yield from _check_rule(rule, directory, parts, f"{at}.mapping[{number}]")
+
+
+def _check_rule(rule: MappingRule, directory: LdapDirectorySettings, parts: Parts, at: str) -> Iterable[Finding]:
+    if not rule.group and not rule.attributes:
+        yield Finding("error", at, "names neither a group nor attributes: it would match everybody")
+    if rule.group and directory.groups.base is None:
+        yield Finding("error", f"{at}.group", "groups are not read (groups.base is null): the rule never matches")
+    if rule.profile not in parts.config.profiles:
+        yield Finding("error", f"{at}.profile", f"{rule.profile} is not one of `profiles`")
+    named = directory.attributes
+    asked = {named.username, named.email, named.number, named.given_name, named.family_name, named.phone_number, *named.others}
+    known = {name.lower() for name in asked if name}
+    for name in rule.attributes:
+        if name.lower() not in known:
+            yield Finding("error", f"{at}.attributes.{name}", "is not read: add it to attributes.others")
+    if ANY_ESTABLISHMENT in rule.establishment:
+        if rule.establishment != ANY_ESTABLISHMENT:
+            yield Finding("error", f"{at}.establishment", f"is a slug or {ANY_ESTABLISHMENT}, not both")
+        if ANY_ESTABLISHMENT not in (rule.group or ""):
+            yield Finding("error", f"{at}.establishment", f"{ANY_ESTABLISHMENT} is said by the group's name, and `group` does not hold it")
+        return
+    slugs = {establishment.slug for establishment in parts.establishments.values()}
+    if slugs and rule.establishment not in slugs:
+        yield Finding("warning", f"{at}.establishment", f"{rule.establishment} is not in this file: right only if added by command")
 
 
 def _check_logo(establishment: EstablishmentSettings, path: str) -> Iterable[Finding]:

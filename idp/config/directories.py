@@ -15,6 +15,8 @@ from idp.config.values import ProfileName
 
 DirectoryName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")]
 
+ANY_ESTABLISHMENT = "{establishment}"  # in a rule: stands for any establishment's slug
+
 
 class MappingRule(Settings):
     """Who gets which attachment. Every rule that matches adds one; a person that no rule matches has none and cannot sign in anywhere."""

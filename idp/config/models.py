@@ -10,14 +10,15 @@ from urllib.parse import urlsplit
 from pydantic import Field
 
 from connectors.settings import Duration, LocalPath, Secret, Settings
+from idp.config.database import DatabaseSettings
 from idp.config.directories import LdapDirectorySettings, StandingSettings, SyncSettings
+from idp.config.ephemeral import EphemeralSettings, WorkSettings
 from idp.config.values import (
     ClientId,
     ListenAddress,
     Network,
     ProfileName,
     Slug,
-    StoreUrl,
     TimeZoneName,
     is_loopback_host,
 )
@@ -63,24 +64,6 @@ class ServerSettings(Section):
     """Password hashes computed at once in each process (19 MiB each)."""
     stop_timeout: Duration = timedelta(seconds=30)
     """At a stop, how long requests that have begun may take to finish."""
-
-
-class DatabaseSettings(Section):
-    """Where lasting things are kept."""
-
-    url: StoreUrl = "sqlite:///vestibule.db"
-    """SQLAlchemy URL: sqlite:///path (embedded), relative to this file; PostgreSQL comes with the directory release."""
-    sqlite_synchronous: Literal["normal", "full"] = "full"
-    """SQLite only. full: what was answered survives a power cut. normal: faster, may lose the last instants."""
-    busy_timeout: Duration = timedelta(seconds=10)
-    """How long a write waits for another before the request fails."""
-
-
-class EphemeralSettings(Section):
-    """Where what may be lost is kept: sign-ins in progress and counters."""
-
-    url: StoreUrl = "sqlite:///vestibule-ephemeral.db"
-    """sqlite:///path (embedded), relative to this file."""
 
 
 class TokenSettings(Section):
@@ -183,11 +166,11 @@ class PageSettings(Section):
 class ContactSettings(Section):
     """The local IT contact, shown on pages."""
 
-    name: str = ""
+    name: str = Field(default="", max_length=120)
     """Name."""
-    phone: str = ""
+    phone: str = Field(default="", max_length=40)
     """Phone."""
-    email: str = ""
+    email: str = Field(default="", max_length=254)
     """E-mail."""
 
 
@@ -303,6 +286,8 @@ class Config(Section):
     """How long what has ended is kept."""
     logout: LogoutSettings = LogoutSettings()
     """Telling applications."""
+    work: WorkSettings = WorkSettings()
+    """The jobs that no request waits for."""
     pages: PageSettings = PageSettings()
     """What people see."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
-from connectors.settings import resolve
+from connectors.settings import read_secret, resolve
 
 SQLITE = "sqlite:///"
 
@@ -39,7 +39,9 @@ def check_listen(value: str) -> str:
 
 
 def resolve_url(value: str, info: ValidationInfo) -> str:
-    """A SQLite URL whose relative file is beside the configuration; any other URL as it is."""
+    """A SQLite URL whose relative file is beside the configuration; any other URL as it is; the one that file:<path> or env:<NAME> holds."""
+    if value.startswith(("file:", "env:")):
+        value = read_secret(value, info)
     if not value.startswith(SQLITE):
         return value
     name = value.removeprefix(SQLITE)

@@ -16,9 +16,10 @@ from idp.oauth.claims import SCOPES, SUPPORTED, gather, held_by, released_to_use
 from idp.oauth.clients import ASSERTION_ALGORITHMS, ClientRegistry, OAuthClient
 from idp.oauth.grants import AUTHENTICATED
 from idp.oauth.issuing import Issuing
-from idp.oauth.message import NO_STORE, ProtocolRequest, ProtocolResponse, Refusal, json_response, single
+from idp.oauth.message import NO_STORE, ProtocolRequest, ProtocolResponse, Refusal, StandingStale, json_response, single
 from idp.oauth.server import EngineRequest
 from idp.oauth.tokens import AccessClaims
+from idp.signin.directories import AskStanding
 from idp.signin.local import SUPPORTED_ACR
 from idp.store.base import Grant, RefreshToken
 from idp.store.database import Database, Transaction
@@ -62,32 +63,38 @@ def make_introspection(issuing: Issuing) -> type:
                 raise Refusal("invalid_request", Reason.INVALID_REQUEST, "Missing token")
             found = find_token(issuing, request.tx, token)
             # An unknown, ended or foreign token, and one made for another audience, all look alike (RFC 7662 section 2.2).
-            return 200, (_describe(issuing, request.tx, found, client) if found else None) or {"active": False}, NO_STORE
+            return (
+                200,
+                (_describe(issuing, request.tx, found, client, asked=request.asked) if found else None) or {"active": False},
+                NO_STORE,
+            )
 
     return Introspection
 
 
-def _describe(issuing: Issuing, tx: Transaction, found: FoundToken, client: OAuthClient) -> dict[str, Any] | None:
+def _describe(issuing: Issuing, tx: Transaction, found: FoundToken, client: OAuthClient, *, asked: str | None) -> dict[str, Any] | None:
     try:
         if found.access is not None:
-            return _describe_access(issuing, tx, found.access, client)
+            return _describe_access(issuing, tx, found.access, client, asked=asked)
         row, grant = found.refresh, found.grant
         if row is None or grant is None or grant.client_id != client.client_id or row.used_at is not None:
             return None
-        grant, account = issuing.alive(tx, grant.id)
+        live = issuing.alive(tx, grant.id, asked=asked)
     except Refusal:
         return None
     return {
         "active": True,
         "client_id": grant.client_id,
-        "sub": account.id,
+        "sub": live.account.id,
         "scope": grant.scope,
         "exp": int(row.expires_at.timestamp()),
         "iat": int(row.issued_at.timestamp()),
     }
 
 
-def _describe_access(issuing: Issuing, tx: Transaction, access: AccessClaims, client: OAuthClient) -> dict[str, Any] | None:
+def _describe_access(
+    issuing: Issuing, tx: Transaction, access: AccessClaims, client: OAuthClient, *, asked: str | None
+) -> dict[str, Any] | None:
     if not set(client.settings.audiences) & set(access.audience):
         return None
     described: dict[str, Any] = {
@@ -105,10 +112,13 @@ def _describe_access(issuing: Issuing, tx: Transaction, access: AccessClaims, cl
     if access.grant_id is None:
         is_over = tx.clients.revision(access.client_id) is None or tx.grants.is_spent(SPENT_ACCESS_TOKEN, access.jti)
         return None if is_over else described
-    grant, account = issuing.alive(tx, access.grant_id, jti=access.jti)
+    live = issuing.alive(tx, access.grant_id, asked=asked, jti=access.jti)
+    grant, account = live.grant, live.account
     described |= {"acr": grant.acr, "amr": list(grant.amr), "auth_time": int(grant.auth_time.timestamp()), "sid": grant.session_id}
     if account.username:
         described["username"] = account.username
+    if live.is_degraded:
+        described["degraded"] = True
     return described
 
 
@@ -156,7 +166,8 @@ def make_revocation(issuing: Issuing) -> type:
 class Userinfo:
     """Claims about the person of an access token."""
 
-    def __init__(self, database: Database, registry: ClientRegistry, issuing: Issuing) -> None:
+    def __init__(self, database: Database, registry: ClientRegistry, issuing: Issuing, *, ask: AskStanding) -> None:
+        self._ask = ask
         self._database = database
         self._registry = registry
         self._issuing = issuing
@@ -165,8 +176,13 @@ class Userinfo:
         """Answer GET or POST; the token comes in the Authorization header or, by POST, in the form (RFC 6750 section 2)."""
         try:
             access = self._read(request)
-            with self._database.read() as tx:
-                return self._claims(tx, access)
+            try:
+                with self._database.read() as tx:
+                    return self._claims(tx, access, asked=None)
+            except StandingStale as stale:
+                self._ask(stale.account_id, request.origin)
+                with self._database.read() as tx:
+                    return self._claims(tx, access, asked=stale.account_id)
         except Refusal as refusal:
             return self._refused(request, refusal)
 
@@ -187,11 +203,14 @@ class Userinfo:
             raise Refusal("insufficient_scope", Reason.INSUFFICIENT_SCOPE, "The openid scope is needed", status=403)
         return access
 
-    def _claims(self, tx: Transaction, access: AccessClaims) -> ProtocolResponse:
+    def _claims(self, tx: Transaction, access: AccessClaims, *, asked: str | None) -> ProtocolResponse:
         try:
-            grant, account = self._issuing.alive(tx, access.grant_id or "", jti=access.jti)
+            live = self._issuing.alive(tx, access.grant_id or "", asked=asked, jti=access.jti)
+            grant, account = live.grant, live.account
             subject = self._issuing.subject(tx, grant, account, access.scope)
         except Refusal as ended:
+            if ended.status_code == 503:
+                raise
             raise Refusal("invalid_token", ended.reason, "The access token is not valid", status=401) from ended
         client = self._registry.get(tx, access.client_id)
         if client is None:

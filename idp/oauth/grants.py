@@ -62,6 +62,7 @@ def make_authorization_code_grant(issuing: Issuing) -> type:
         def query_authorization_code(self, code: str, client: OAuthClient) -> StoredCode:
             request: EngineRequest = self.request
             request.client = client
+            request.tx.grants.hold_code(digest(code))
             row = request.tx.grants.code(digest(code))
             if row is None:
                 raise Refusal("invalid_grant", Reason.INVALID_GRANT, "The code is not valid")
@@ -78,17 +79,18 @@ def make_authorization_code_grant(issuing: Issuing) -> type:
             code: Code = request.authorization_code.code
             if not request.tx.grants.redeem_code(code.digest, issuing.clock.now()):
                 raise issuing.end_replayed(request, code.grant_id, Reason.CODE_REPLAYED)
-            grant, account = issuing.entitled(request, code.grant_id)
+            live = issuing.entitled(request, code.grant_id)
+            grant = live.grant
             request.scope = _narrowed(None, grant.scope, request.client)
             scope = tuple(request.scope.split())
-            subject = issuing.subject(request.tx, grant, account, scope)
+            subject = issuing.subject(request.tx, grant, live.account, scope)
             audience = issuing.audience(request, grant.resources)
-            answer = issuing.tokens(request, grant, subject, scope=scope, audience=audience, nonce=code.nonce)
+            answer = issuing.tokens(request, live, subject, scope=scope, audience=audience, nonce=code.nonce)
             if request.client.check_grant_type("refresh_token"):
                 answer["refresh_token"] = issuing.clock.new_token()
                 issuing.add_refresh(request.tx, grant, answer["refresh_token"])
             request.tx.grants.mark_tokens(grant.id)
-            issuing.record(request, grant, EventType.TOKEN_ISSUED, self.GRANT_TYPE)
+            issuing.record(request, live, EventType.TOKEN_ISSUED, self.GRANT_TYPE)
             return 200, answer, self.TOKEN_RESPONSE_HEADER
 
     return AuthorizationCodeGrant
@@ -106,6 +108,7 @@ def make_refresh_token_grant(issuing: Issuing) -> type:
             presented = request.parameters.get("refresh_token")
             if presented is None:
                 raise Refusal("invalid_request", Reason.INVALID_REQUEST, "Missing refresh_token")
+            request.tx.grants.hold_refresh(digest(presented))
             row = request.tx.grants.refresh(digest(presented))
             grant = request.tx.grants.get(row.grant_id) if row else None
             if row is None or grant is None:
@@ -122,11 +125,12 @@ def make_refresh_token_grant(issuing: Issuing) -> type:
             row: RefreshToken = request.refresh_token
             if row.used_at is not None:
                 return 200, self._repeat(row), self.TOKEN_RESPONSE_HEADER
-            grant, account = issuing.entitled(request, row.grant_id)
+            live = issuing.entitled(request, row.grant_id)
+            grant = live.grant
             scope = tuple(request.scope.split())
-            subject = issuing.subject(request.tx, grant, account, scope)
+            subject = issuing.subject(request.tx, grant, live.account, scope)
             audience = issuing.audience(request, grant.resources)
-            answer = issuing.tokens(request, grant, subject, scope=scope, audience=audience, nonce=None)
+            answer = issuing.tokens(request, live, subject, scope=scope, audience=audience, nonce=None)
             answer["refresh_token"] = successor = issuing.clock.new_token()
             body = json.dumps(answer, separators=(",", ":"), ensure_ascii=False).encode()
             sealed = None if request.client.settings.is_public else issuing.keyring.seal(ANSWER_SEAL, body, row.digest)
@@ -134,7 +138,7 @@ def make_refresh_token_grant(issuing: Issuing) -> type:
             if not request.tx.grants.rotate(row.digest, now, successor_digest=digest(successor), sealed_answer=sealed):
                 raise issuing.end_replayed(request, row.grant_id, Reason.REFRESH_REPLAYED)
             issuing.add_refresh(request.tx, grant, successor)
-            issuing.record(request, grant, EventType.TOKEN_ISSUED, self.GRANT_TYPE)
+            issuing.record(request, live, EventType.TOKEN_ISSUED, self.GRANT_TYPE)
             return 200, body, self.TOKEN_RESPONSE_HEADER
 
         def _repeat(self, row: RefreshToken) -> bytes:
@@ -151,7 +155,8 @@ def make_refresh_token_grant(issuing: Issuing) -> type:
             )
             if not is_repeatable:
                 raise issuing.end_replayed(request, row.grant_id, Reason.REFRESH_REPLAYED)
-            grant, _ = issuing.entitled(request, row.grant_id)
+            live = issuing.entitled(request, row.grant_id)
+            grant = live.grant
             body = issuing.keyring.unseal(ANSWER_SEAL, row.sealed_answer or b"", row.digest)
             answer = json.loads(body)
             if answer["scope"] != request.scope:
@@ -159,7 +164,7 @@ def make_refresh_token_grant(issuing: Issuing) -> type:
             access = issuing.mint.read_access_token(answer["access_token"])
             if access is not None and access.audience != issuing.audience(request, grant.resources):
                 raise Refusal("invalid_target", Reason.INVALID_TARGET, "A repeated refresh must ask the same resource")
-            issuing.record(request, grant, EventType.TOKEN_REPEATED, self.GRANT_TYPE)
+            issuing.record(request, live, EventType.TOKEN_REPEATED, self.GRANT_TYPE)
             return body
 
     return RefreshTokenGrant
@@ -179,7 +184,7 @@ def make_client_credentials_grant(issuing: Issuing) -> type:
             if not set(scope) <= client.scopes - personal:
                 raise Refusal("invalid_scope", Reason.INVALID_SCOPE, "A scope is not allowed to this client")
             audience = issuing.audience(request, client.settings.resources)
-            token, jti = issuing.mint.access_token(client, scope, audience, grant=None)
+            token, jti = issuing.mint.access_token(client, scope, audience, live=None)
             answer: dict[str, Any] = {"access_token": token, "token_type": "Bearer", "expires_in": issuing.mint.access_seconds}
             if scope:
                 answer["scope"] = " ".join(scope)

@@ -13,9 +13,9 @@ from idp.crypto import Keyring, digest
 from idp.endings import Cause, end_grant
 from idp.oauth.claims import Subject
 from idp.oauth.clients import OAuthClient
-from idp.oauth.message import Refusal
+from idp.oauth.message import Refusal, StandingStale
 from idp.oauth.server import EngineRequest
-from idp.oauth.tokens import Mint
+from idp.oauth.tokens import Live, Mint
 from idp.signin.facts import access_of
 from idp.store.base import Account, Grant, RefreshToken
 from idp.store.database import Transaction
@@ -33,24 +33,37 @@ class Issuing:
         self.access_life: timedelta = config.tokens.access_token_life
         self.retry_window: timedelta = config.tokens.refresh_retry_window
         self.idle: timedelta = config.sessions.idle
+        self.staleness_bound: timedelta = config.standing.staleness_bound
+        self.grace: timedelta = config.standing.grace
 
-    def alive(self, tx: Transaction, grant_id: str, *, jti: str | None = None) -> tuple[Grant, Account]:
-        """The Grant and its Account; Refusal(invalid_grant) when either, its Session or its attachment has ended."""
+    def alive(self, tx: Transaction, grant_id: str, *, asked: str | None, jti: str | None = None) -> Live:
+        """The Grant and its Account. `asked` is the account whose directory was asked just before this transaction.
+
+        Refusal(invalid_grant) when Grant, Account, Session or attachment has ended, Refusal(temporarily_unavailable) when the directory has been
+        silent for longer than the grace. Raises StandingStale when it must be asked first.
+        """
         now = self.clock.now()
         found = tx.grants.alive(grant_id, now, idle_since=now - self.idle, jti=jti)
         if found is None:
             raise Refusal("invalid_grant", Reason.GRANT_NOT_ALIVE, "The grant has ended")
-        return found
+        grant, account, word_at = found
+        if word_at is None or now - word_at <= self.staleness_bound:
+            return Live(grant, account, is_degraded=False)
+        if asked != account.id:
+            raise StandingStale(account.id)
+        if now - word_at > self.staleness_bound + self.grace:
+            raise Refusal("temporarily_unavailable", Reason.DIRECTORY_UNREACHABLE, "The directory cannot be asked", status=503)
+        return Live(grant, account, is_degraded=True)
 
-    def entitled(self, request: EngineRequest, grant_id: str) -> tuple[Grant, Account]:
+    def entitled(self, request: EngineRequest, grant_id: str) -> Live:
         """`alive`, and the client is still open to the person there: its registration or their attachments may have changed since."""
-        grant, account = self.alive(request.tx, grant_id)
+        live = self.alive(request.tx, grant_id, asked=request.asked)
         client: OAuthClient = request.client
         if client.settings.establishments or client.settings.profiles:
-            decision = decide(access_of(request.tx, account, client.record, now=self.clock.now()), grant.establishment_id)
+            decision = decide(access_of(request.tx, live.account, client.record, now=self.clock.now()), live.grant.establishment_id)
             if not decision.is_allowed:
                 raise Refusal("invalid_grant", Reason(decision.reasons[0]), "The grant has ended")
-        return grant, account
+        return live
 
     def subject(self, tx: Transaction, grant: Grant, account: Account, scope: tuple[str, ...]) -> Subject:
         """The facts claims are made of; the establishment and the attachments are read only when a scope or a claim needs them."""
@@ -68,7 +81,7 @@ class Issuing:
     def tokens(
         self,
         request: EngineRequest,
-        grant: Grant,
+        live: Live,
         subject: Subject,
         *,
         scope: tuple[str, ...],
@@ -77,10 +90,10 @@ class Issuing:
     ) -> dict[str, Any]:
         """An access token, and an ID token when `openid` was granted."""
         client: OAuthClient = request.client
-        access_token, _ = self.mint.access_token(client, scope, audience, grant=grant)
+        access_token, _ = self.mint.access_token(client, scope, audience, live=live)
         answer: dict[str, Any] = {"access_token": access_token, "token_type": "Bearer", "expires_in": self.mint.access_seconds}
         if "openid" in scope:
-            answer["id_token"] = self.mint.id_token(client, grant, subject, nonce=nonce, access_token=access_token)
+            answer["id_token"] = self.mint.id_token(client, live, subject, nonce=nonce, access_token=access_token)
         answer["scope"] = " ".join(scope)
         return answer
 
@@ -115,8 +128,12 @@ class Issuing:
             raise Refusal("invalid_target", Reason.INVALID_TARGET, "The resource was not granted")
         return kept
 
-    def record(self, request: EngineRequest, grant: Grant, kind: EventType, grant_type: str) -> None:
+    def record(self, request: EngineRequest, live: Live, kind: EventType, grant_type: str) -> None:
         """The Event of tokens issued."""
+        grant = live.grant
+        details: dict[str, str | int | bool | None] = {"grant_type": grant_type}
+        if live.is_degraded:
+            details["degraded"] = True
         request.tx.events.append(
             Event(
                 type=kind,
@@ -130,7 +147,7 @@ class Issuing:
                 grant_id=grant.id,
                 amr=grant.amr,
                 acr=grant.acr,
-                details={"grant_type": grant_type},
+                details=details,
             )
         )
 

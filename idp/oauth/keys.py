@@ -105,6 +105,7 @@ class Keys:
 
 def ensure(tx: Transaction, keyring: Keyring, clock: Clock) -> None:
     """Make what is missing: one current and one next key of each algorithm."""
+    tx.lock("keys")
     rows = tx.keys.all()
     now = clock.now()
     for algorithm in ALGORITHMS:
@@ -122,6 +123,7 @@ def rotate(tx: Transaction, keyring: Keyring, clock: Clock, *, actor: str, origi
     may have given out the /jwks without it for RELOAD_EVERY). An urgent rotation (a stolen key) does not wait, and deletes the stolen key: what
     it signed is refused within RELOAD_EVERY, and applications refresh.
     """
+    tx.lock("keys")
     now = clock.now()
     rows = tx.keys.all()
     known_after = PUBLISHED_FOR + RELOAD_EVERY

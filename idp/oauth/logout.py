@@ -17,6 +17,7 @@ from idp.oauth.clients import ClientRegistry
 from idp.oauth.tokens import Mint
 from idp.store.base import Notice
 from idp.store.database import Database
+from idp.store.leases import Fenced
 
 FORM = "application/x-www-form-urlencoded"
 PATIENCE = timedelta(seconds=1)
@@ -25,7 +26,7 @@ PATIENCE = timedelta(seconds=1)
 class Deliverer:
     """Sends what is due in the outbox. One instance per worker; `run_once` is called every few hundred milliseconds."""
 
-    def __init__(self, config: Config, database: Database, registry: ClientRegistry, mint: Mint, clock: Clock) -> None:
+    def __init__(self, config: Config, database: Database | Fenced, registry: ClientRegistry, mint: Mint, clock: Clock) -> None:
         self._config = config
         self._database = database
         self._registry = registry

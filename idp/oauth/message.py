@@ -64,3 +64,11 @@ def single(pairs: tuple[tuple[str, str], ...]) -> dict[str, str]:
             raise Refusal("invalid_request", Reason.DUPLICATE_PARAMETER, "A parameter appears more than once")
         found[name] = value
     return {name: value for name, value in found.items() if value}
+
+
+class StandingStale(Exception):
+    """The directory's last word on an account is too old to give anything on: let go of the transaction, ask, begin again."""
+
+    def __init__(self, account_id: str) -> None:
+        super().__init__(account_id)
+        self.account_id = account_id

@@ -27,6 +27,7 @@ from idp.oauth.keys import PUBLISHED_FOR, Keys
 from idp.oauth.message import JSON_TYPE, AuthorizationResponse, ProtocolRequest, ProtocolResponse, json_response
 from idp.oauth.server import Server
 from idp.oauth.tokens import Mint
+from idp.signin.directories import AskStanding
 from idp.signin.interaction import AuthorizationRequest, Finish
 from idp.signin.session import write_session
 from idp.store.base import Code, Grant, Session
@@ -46,7 +47,7 @@ class Finished:
 class Provider:
     """One OpenID Provider."""
 
-    def __init__(self, config: Config, database: Database, keyring: Keyring, clock: Clock) -> None:
+    def __init__(self, config: Config, database: Database, keyring: Keyring, clock: Clock, *, ask_standing: AskStanding) -> None:
         self._config = config
         self._database = database
         self._clock = clock
@@ -54,13 +55,13 @@ class Provider:
         self.mint = Mint(config, self.keys, clock)
         self.registry = ClientRegistry()
         issuing = Issuing(config, self.mint, keyring, clock)
-        self._server = Server(database, ClientAuthenticator(self.registry, config.issuer, clock), clock)
+        self._server = Server(database, ClientAuthenticator(self.registry, config.issuer, clock), clock, ask=ask_standing)
         self._server.register_grant(make_authorization_code_grant(issuing), [S256Only(required=False)])
         self._server.register_grant(make_refresh_token_grant(issuing))
         self._server.register_grant(make_client_credentials_grant(issuing))
         self._server.register_endpoint(make_introspection(issuing))
         self._server.register_endpoint(make_revocation(issuing))
-        self._userinfo = Userinfo(database, self.registry, issuing)
+        self._userinfo = Userinfo(database, self.registry, issuing, ask=ask_standing)
         self.logout = LogoutRequests(config, database, self.registry, self.mint, clock)
         self._discovery = json.dumps(discovery(config)).encode()
         seconds = int(PUBLISHED_FOR.total_seconds())
@@ -140,6 +141,7 @@ class Provider:
             raise ValueError("a sign-in without an application has no authorization to finish")
         code = self._clock.new_token()
         with self._database.write() as tx:
+            tx.share("registry")  # a client that is being withdrawn is seen withdrawn, or sees this Grant
             client = self.registry.get(tx, request.client_id)
             if client is None:
                 raise Refused(Reason.UNKNOWN_CLIENT, "withdrawn while signing in")

@@ -14,7 +14,8 @@ from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
 from idp.audit import Event, EventType, Reason
 from idp.clock import Clock
 from idp.oauth.clients import ClientAuthenticator, OAuthClient
-from idp.oauth.message import JSON_TYPE, NO_STORE, ProtocolRequest, ProtocolResponse, Refusal, single
+from idp.oauth.message import JSON_TYPE, NO_STORE, ProtocolRequest, ProtocolResponse, Refusal, StandingStale, single
+from idp.signin.directories import AskStanding
 from idp.store.database import Database, Transaction
 
 PRINTABLE = re.compile(r"[ -~]*")
@@ -28,13 +29,14 @@ REFUSED_AS = {
 class EngineRequest(OAuth2Request):  # type: ignore[misc]  # Authlib has no types
     """One request inside the engine: the plain request, its parameters, and the transaction it works in."""
 
-    def __init__(self, plain: ProtocolRequest, tx: Transaction, endpoint: str, *, may_write: bool) -> None:
+    def __init__(self, plain: ProtocolRequest, tx: Transaction, endpoint: str, *, may_write: bool, asked: str | None) -> None:
         # Authlib wants proof of https; TLS ends at the proxy in front of us and the issuer was checked at start.
         super().__init__(plain.method, f"https://engine{plain.path}", headers=dict(plain.headers))
         self.plain = plain
         self.tx = tx
         self.endpoint = endpoint
         self.may_write = may_write
+        self.asked = asked  # the account whose directory was asked just before this transaction
         self.parameters: dict[str, str] = {}
         self.payload = BasicOAuth2Payload(self.parameters)
 
@@ -47,18 +49,29 @@ class EngineRequest(OAuth2Request):  # type: ignore[misc]  # Authlib has no type
 class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib has no types
     """Dispatches; the grants and endpoints registered on it do the work."""
 
-    def __init__(self, database: Database, authenticator: ClientAuthenticator, clock: Clock) -> None:
+    def __init__(self, database: Database, authenticator: ClientAuthenticator, clock: Clock, *, ask: AskStanding) -> None:
         super().__init__()
+        self._ask = ask
         self._database = database
         self._authenticator = authenticator
         self.clock = clock
 
     def answer(self, endpoint: str, plain: ProtocolRequest) -> ProtocolResponse:
-        """Answer a POST to a machine endpoint: "token", "introspection" or "revocation"."""
+        """Answer a POST to a machine endpoint: "token", "introspection" or "revocation".
+
+        When a directory must be asked first, the transaction is let go of (nothing was taken or written), and the request judged again after.
+        """
+        try:
+            return self._answer(endpoint, plain, asked=None)
+        except StandingStale as stale:
+            self._ask(stale.account_id, plain.origin)
+            return self._answer(endpoint, plain, asked=stale.account_id)
+
+    def _answer(self, endpoint: str, plain: ProtocolRequest, *, asked: str | None) -> ProtocolResponse:
         # Introspection only reads, except that a client assertion is spent.
         may_write = endpoint != "introspection" or any(name == "client_assertion" for name, _ in plain.form)
         with self._database.write() if may_write else self._database.read() as tx:
-            request = EngineRequest(plain, tx, endpoint, may_write=may_write)
+            request = EngineRequest(plain, tx, endpoint, may_write=may_write, asked=asked)
             try:
                 if plain.method != "POST":
                     raise Refusal("invalid_request", Reason.INVALID_REQUEST, "Use POST", status=405)

@@ -18,7 +18,7 @@ from idp.config import Config
 from idp.oauth import claims as claim_values
 from idp.oauth.clients import OAuthClient
 from idp.oauth.keys import ALGORITHMS, Algorithm, Keys
-from idp.store.base import Grant
+from idp.store.base import Account, Grant
 
 LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 ACCEPTED: list[str] = list(ALGORITHMS)
@@ -39,6 +39,15 @@ class AccessClaims:
     expires_at: int
 
 
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A Grant that may give tokens, and its Account. `is_degraded`: its directory could not be asked, and its last word is used for a while."""
+
+    grant: Grant
+    account: Account
+    is_degraded: bool
+
+
 class Mint:
     """Makes and checks tokens."""
 
@@ -51,12 +60,11 @@ class Mint:
         self.default_audience = config.tokens.resource or config.issuer
         self.access_seconds = self._access_seconds
 
-    def access_token(
-        self, client: OAuthClient, scope: tuple[str, ...], audience: tuple[str, ...], *, grant: Grant | None
-    ) -> tuple[str, str]:
+    def access_token(self, client: OAuthClient, scope: tuple[str, ...], audience: tuple[str, ...], *, live: Live | None) -> tuple[str, str]:
         """A signed access token and its jti; about a Grant's person, or about the client itself."""
         now = int(self._clock.now().timestamp())
         jti = self._clock.new_id()
+        grant = live.grant if live else None
         claims: dict[str, Any] = {
             "iss": self._issuer,
             "sub": grant.account_id if grant else client.client_id,
@@ -68,7 +76,7 @@ class Mint:
         }
         if scope:
             claims["scope"] = " ".join(scope)
-        if grant is not None:
+        if live is not None and grant is not None:
             claims |= {
                 "auth_time": int(grant.auth_time.timestamp()),
                 "acr": grant.acr,
@@ -76,12 +84,14 @@ class Mint:
                 "sid": grant.session_id,
                 "grant": grant.id,
                 "zone": grant.zone,
+                **_degraded(live),
             }
         return self._sign(claims, client.settings.access_token_signed_response_alg, "at+jwt"), jti
 
-    def id_token(self, client: OAuthClient, grant: Grant, subject: claim_values.Subject, *, nonce: str | None, access_token: str) -> str:
+    def id_token(self, client: OAuthClient, live: Live, subject: claim_values.Subject, *, nonce: str | None, access_token: str) -> str:
         """A signed ID token. `auth_time` is that of the proof, also after a refresh (section 12.2)."""
         now = int(self._clock.now().timestamp())
+        grant = live.grant
         names = claim_values.released_to_id_token(grant.scope.split(), grant.claims) & claim_values.held_by(client.scopes)
         claims: dict[str, Any] = claim_values.gather(names, subject) | {
             "iss": self._issuer,
@@ -94,6 +104,7 @@ class Mint:
             "amr": list(grant.amr),
             "sid": grant.session_id,
             "at_hash": half_hash(access_token),
+            **_degraded(live),
         }
         if nonce is not None:
             claims["nonce"] = nonce
@@ -161,6 +172,11 @@ class Mint:
             return jwt.decode(token, find_key, algorithms=ACCEPTED).claims
         except (JoseError, ValueError, KeyError, TypeError, RecursionError):
             return None
+
+
+def _degraded(live: Live) -> dict[str, Any]:
+    """What an application may want to be careful about: the person's directory could not be asked whether they are still there."""
+    return {"degraded": True} if live.is_degraded else {}
 
 
 def half_hash(token: str) -> str:

@@ -7,15 +7,18 @@ Calls idp.endings for what must stop; sends nothing.
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from idp.audit import Author, Event, EventType, Reason
 from idp.clock import Clock
-from idp.endings import Cause, Ended, end_account_access
+from idp.endings import Cause, Ended, cut_account
 from idp.errors import VestibuleError
 from idp.people import values
 from idp.signin.local import normalise_identifier
 from idp.store.base import Account, Establishment
 from idp.store.database import Transaction
+
+BY_OPERATOR = "operator"
 
 
 class AccountRefused(VestibuleError):
@@ -114,6 +117,7 @@ def end(tx: Transaction, account: Account, author: Author, *, clock: Clock) -> E
 
 def reinstate(tx: Transaction, account: Account, author: Author, *, clock: Clock) -> None:
     """Make a suspended Account active again; nothing that was cut comes back. Raises AccountRefused unless it is suspended."""
+    account = tx.people.held(account.id) or account
     if account.status != "suspended":
         raise AccountRefused("account_not_suspended", f"{account.name} is {account.status}")
     tx.people.change(account.id, clock.now(), status="active", cut_by=None)
@@ -139,17 +143,13 @@ def named(tx: Transaction, text: str, *, establishment_id: str | None = None) ->
     return found[0]
 
 
-def _cut(tx: Transaction, account: Account, author: Author, *, clock: Clock, status: str) -> Ended:
+def _cut(tx: Transaction, account: Account, author: Author, *, clock: Clock, status: Literal["suspended", "ended"]) -> Ended:
+    account = tx.people.held(account.id) or account
     if account.status == status or account.status == "ended":
         raise AccountRefused("account_already_cut", f"{account.name} is {account.status} already")
-    now = clock.now()
-    ended_at = {"ended_at": now} if status == "ended" else {}
-    tx.people.change(account.id, now, status=status, cut_by="operator", **ended_at)
-    ended = end_account_access(tx, account.id, Cause(Reason.ACCOUNT_CUT, author.actor, author.origin), clock=clock)
-    kind = EventType.ACCOUNT_ENDED if status == "ended" else EventType.ACCOUNT_SUSPENDED
-    details = {"sessions": ended.sessions, "grants": ended.grants, "notices": ended.notices}
-    _record(tx, kind, account, author, clock=clock, details=details)
-    return ended
+    return cut_account(
+        tx, account.id, Cause(Reason.ACCOUNT_CUT, author.actor, author.origin), status=status, cut_by=BY_OPERATOR, clock=clock
+    )
 
 
 def _record(

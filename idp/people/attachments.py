@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from idp.audit import Author, Event, EventType, Reason
 from idp.clock import Clock
 from idp.config import AttachmentSettings
-from idp.endings import Cause, Ended, end_grant, end_session
+from idp.endings import Cause, Ended, end_attachment
 from idp.people.values import ValueRefused, person_name
 from idp.store.base import Account, Attachment, Establishment
 from idp.store.database import Transaction
@@ -61,6 +61,7 @@ def attach(
     tx: Transaction, account: Account, new: NewAttachment, author: Author, *, settings: AttachmentSettings, clock: Clock
 ) -> Attachment:
     """Attach; raises ValueRefused on days in the wrong order, an ended account, or an attachment that is there already."""
+    account = tx.people.held(account.id) or account
     if account.status == "ended":
         raise ValueRefused("account", f"{account.name} has ended")
     if any(new.is_same(attachment) for attachment in tx.people.attachments(account.id)):
@@ -103,42 +104,4 @@ def attach(
 
 def detach(tx: Transaction, attachment: Attachment, author: Author, *, clock: Clock) -> Ended:
     """End an attachment now, and what stood on it. Twice changes nothing."""
-    now = clock.now()
-    if not tx.people.detach(attachment.id, now):
-        return Ended()
-    ended = Ended()
-    if not any(_is_usable(other, attachment, now) for other in tx.people.attachments(attachment.account_id)):
-        ended = _end_what_stood(tx, attachment, Cause(Reason.ATTACHMENT_LOST, author.actor, author.origin), clock=clock)
-    tx.events.append(
-        Event(
-            type=EventType.ATTACHMENT_ENDED,
-            at=now,
-            actor=author.actor,
-            origin=author.origin,
-            account_id=attachment.account_id,
-            establishment_id=attachment.establishment_id,
-            details={"attachment": attachment.id, "sessions": ended.sessions, "grants": ended.grants, "notices": ended.notices},
-        )
-    )
-    return ended
-
-
-def _is_usable(other: Attachment, lost: Attachment, now: datetime) -> bool:
-    return (
-        other.id != lost.id
-        and other.establishment_id == lost.establishment_id
-        and other.ended_at is None
-        and (other.valid_from is None or other.valid_from <= now)
-        and (other.valid_until is None or now < other.valid_until)
-    )
-
-
-def _end_what_stood(tx: Transaction, attachment: Attachment, cause: Cause, *, clock: Clock) -> Ended:
-    ended = Ended()
-    for session in tx.sessions.open_of(attachment.account_id):
-        if session.establishment_id == attachment.establishment_id:
-            ended += end_session(tx, session, cause, clock=clock)
-    for grant in tx.grants.open_of_account(attachment.account_id):
-        if grant.establishment_id == attachment.establishment_id:
-            ended += end_grant(tx, grant, cause, clock=clock)
-    return ended
+    return end_attachment(tx, attachment, Cause(Reason.ATTACHMENT_LOST, author.actor, author.origin), clock=clock)

@@ -47,6 +47,7 @@ def generate(clock: Clock, blocked: BlockList) -> str:
 
 def write(tx: Transaction, account: Account, encoded: str, author: Author, *, must_change: bool, clock: Clock) -> Ended:
     """Replace the password by its hash; every Session and Grant that stood on the old one ends."""
+    tx.people.hold(account.id)
     now = clock.now()
     tx.people.set_password(account.id, encoded, must_change=must_change, now=now)
     ended = end_account_access(tx, account.id, Cause(Reason.CREDENTIAL_CHANGED, author.actor, author.origin), clock=clock)

@@ -7,10 +7,11 @@ gathers; the rules themselves are in policies/. Sources: OpenID Connect Core 1.0
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from idp.audit import Reason
+from idp.crypto import digest
 from idp.signin.interaction import AuthorizationRequest, Finish, Interaction
 from idp.signin.local import SUPPORTED_ACR
 from idp.store.base import Account, Client, Establishment, Session
@@ -57,7 +58,8 @@ class Facts:
     """All that a Step is decided on, at one instant.
 
     `session` is live and this browser's. `account` is the proof's, else the Session's. `establishments` are those of the account's attachments, by
-    id. `other_sessions` are the account's live ones elsewhere, oldest first, gathered only when a new one would be opened.
+    id. `other_sessions` are the account's live ones elsewhere, oldest first, gathered only when a new one would be opened. `word_at` is when the
+    account's directories last spoke of it, None when it is in none; after `longest_silence` nothing is given on their word any more.
     """
 
     now: datetime
@@ -70,6 +72,8 @@ class Facts:
     other_sessions: tuple[Session, ...]
     consented_scope: frozenset[str]
     limits: SessionLimits
+    word_at: datetime | None
+    longest_silence: timedelta
 
 
 SILENT_ERROR = {
@@ -151,6 +155,12 @@ def _check_person(facts: Facts) -> Step | None:
     return None
 
 
+def _check_standing(facts: Facts) -> Step | None:
+    if facts.word_at is None or facts.now - facts.word_at <= facts.longest_silence:
+        return None
+    return Step(kind=StepKind.DENY, reason=Reason.DIRECTORY_UNREACHABLE, error="temporarily_unavailable", account=facts.account)
+
+
 def _check_access(facts: Facts) -> Step | None:
     decision = decide(facts.access, None)
     if decision.is_allowed:
@@ -213,6 +223,7 @@ def _finish(facts: Facts) -> Step:
         session=facts.session,
         closing_session_id=interaction.closing_session_id,
         consented=interaction.consented,
+        interaction_digest=digest(interaction.id),
     )
     return Step(kind=StepKind.FINISH, account=facts.account, establishment=facts.establishments.get(establishment_id), finish=finish)
 
@@ -229,6 +240,7 @@ _CHECKS: tuple[Callable[[Facts], Step | None], ...] = (
     _check_client,
     _check_assurance,
     _check_person,
+    _check_standing,
     _check_access,
     _check_password,
     _check_establishment,

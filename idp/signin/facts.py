@@ -5,7 +5,7 @@ only; decides nothing.
 """
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from idp.signin.dispatch import Facts
 from idp.signin.interaction import Interaction
@@ -18,13 +18,21 @@ LoadClient = Callable[[Transaction, str], Client | None]
 
 
 def gather(
-    tx: Transaction, interaction: Interaction, session: Session | None, *, now: datetime, limits: SessionLimits, load_client: LoadClient
+    tx: Transaction,
+    interaction: Interaction,
+    session: Session | None,
+    *,
+    now: datetime,
+    limits: SessionLimits,
+    load_client: LoadClient,
+    longest_silence: timedelta = timedelta.max,
 ) -> Facts:
     """The Facts at `now`. `session` is this browser's live Session; `load_client` answers None for a client that has ended."""
     request = interaction.request
     client = load_client(tx, request.client_id) if request else None
     account_id = interaction.proof.account_id if interaction.proof else session.account_id if session else None
-    account = tx.people.get(account_id) if account_id else None
+    heard = tx.people.heard(account_id) if account_id else None
+    account, word_at = heard or (None, None)
     attachments = tx.people.attachments(account.id) if account else ()
     places = _places(tx, attachments)
     asks_consent = client is not None and client.settings.require_consent
@@ -39,6 +47,8 @@ def gather(
         other_sessions=live_sessions(tx, account.id, now=now, limits=limits, but=session) if account and interaction.proof else (),
         consented_scope=tx.clients.consented_scope(account.id, client.client_id) if account and client and asks_consent else frozenset(),
         limits=limits,
+        word_at=word_at,
+        longest_silence=longest_silence,
     )
 
 

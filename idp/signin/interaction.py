@@ -17,6 +17,7 @@ from idp.errors import Refused
 from idp.store.base import Ephemeral, Session
 
 KIND = "interaction"
+LOCAL = "local"  # the connector of passwords kept here
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +66,12 @@ class Proof:
     acr: str
     connector: str
     must_change_password: bool = False
-    credential_at: datetime | None = None  # when the password that was proven was set: the proof dies with it
+    credential_at: datetime | None = None  # when the local password that was proven was set: the proof dies with it
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the proof is a password that is kept here."""
+        return self.connector == LOCAL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +89,7 @@ class Interaction:
     consented: bool = False
     closing_session_id: str | None = None
     restarts: int = 0
+    sign_outs: int = 0  # how often somebody had signed out in this browser when the proof was made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +107,7 @@ class Finish:
     session: Session | None
     closing_session_id: str | None = None
     consented: bool = False
+    interaction_digest: str | None = None  # spent with what it opens; None when no page was shown
 
 
 class Interactions:

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 from idp.audit import Reason
 from idp.crypto import PasswordHasher
+from idp.signin.interaction import LOCAL
 from idp.store.base import Account, Password
 from idp.store.database import Transaction
 from policies.passwords import MAX_BYTES
 
-CONNECTOR = "local"
+CONNECTOR = LOCAL
 ACR_PASSWORD = "urn:vestibule:acr:password"  # noqa: S105  # the name of an assurance level, not a password
 AMR_PASSWORD = ("pwd",)
 SUPPORTED_ACR = frozenset({ACR_PASSWORD})
@@ -27,6 +28,7 @@ class Candidate:
     account: Account | None
     password: Password | None
     refusal: Reason | None
+    connector: str | None = None  # the directory that the account is known from
 
 
 def normalise_identifier(typed: str) -> str:
@@ -49,9 +51,11 @@ def find_candidate(tx: Transaction, identifier: str, establishment_id: str | Non
         return Candidate(None, None, Reason.AMBIGUOUS_IDENTIFIER if found else Reason.UNKNOWN_IDENTIFIER)
     account = found[0]
     password = tx.people.password(account.id)
+    links = tx.links.of_account(account.id) if password is None else ()
+    connector = links[0].connector if links else None
     if not account.is_active:
-        return Candidate(account, password, Reason.ACCOUNT_NOT_ACTIVE)
-    return Candidate(account, password, None if password else Reason.NO_PASSWORD)
+        return Candidate(account, password, Reason.ACCOUNT_NOT_ACTIVE, connector)
+    return Candidate(account, password, None if password else Reason.NO_PASSWORD, connector)
 
 
 def verify(hasher: PasswordHasher, candidate: Candidate, typed: str) -> Reason | None:

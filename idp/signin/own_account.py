@@ -11,6 +11,7 @@ from idp.endings import Cause, end_session
 from idp.errors import Refused
 from idp.signin.facts import gather, live_sessions
 from idp.signin.interaction import Interaction
+from idp.signin.local import CONNECTOR
 from idp.store.base import Account, Attachment, Establishment, Session
 from idp.store.database import Database
 from policies.access import usable_attachments
@@ -60,7 +61,7 @@ class OwnAccount:
                 usable=frozenset(attachment.id for attachment in usable),
                 choices=tuple(sorted((place for key, place in places.items() if key in open_here), key=lambda place: place.name)),
                 others=live_sessions(tx, facts.account.id, now=now, limits=self._limits, but=session),
-                has_password=tx.people.password(facts.account.id) is not None,
+                has_password=session.connector != CONNECTOR or tx.people.password(facts.account.id) is not None,
             )
 
     def end_other(self, session: Session, other_id: str, *, origin: Origin) -> bool:
@@ -74,6 +75,7 @@ class OwnAccount:
     def end_others(self, session: Session, origin: Origin) -> int:
         """End every other Session of the same person; how many."""
         with self._database.write() as tx:
+            tx.people.hold(session.account_id)
             return sum(
                 end_session(tx, other, self._cause(session, origin), clock=self._clock).sessions
                 for other in tx.sessions.open_of(session.account_id)
@@ -85,6 +87,7 @@ class OwnAccount:
         chosen = next((place for place in self.overview(session).choices if place.slug == slug), None)
         if chosen is not None:
             with self._database.write() as tx:
+                tx.people.hold(session.account_id)
                 tx.sessions.choose_establishment(session.id, chosen.id)
                 tx.people.remember_establishment(session.account_id, chosen.id)
         return chosen

@@ -1,7 +1,8 @@
-"""Changing a local password: forced inside a sign-in, or wished for on the account page.
+"""Changing a password, ours or a directory's: forced inside a sign-in, or wished for on the account page.
 
 Owns the order (present password, rules, reuse, hash, write), the ending of the other Sessions and Grants, and the Events. The rules are in
-policies/passwords.py; the present password is throttled like a sign-in. No SQL transaction is open while a hash is computed.
+policies/passwords.py, and a directory has its own on top; the present password is throttled like a sign-in. No SQL transaction is open
+while a hash is computed or a directory is asked.
 """
 
 from collections.abc import Sequence
@@ -10,11 +11,16 @@ from datetime import datetime
 from importlib import resources
 from pathlib import Path
 
-from idp.audit import Event, EventType, Origin, Reason
+import structlog
+
+from connectors.base import ChangeProblem, ChangeRefused, PersonNotUsable, SourceMisbehaved, SourceUnreachable
+from idp.audit import Author, Event, EventType, Origin, Reason
 from idp.clock import Clock
 from idp.crypto import PasswordHasher
 from idp.endings import Cause, end_grant, end_session
 from idp.errors import Refused
+from idp.signin.directories import Directories
+from idp.signin.linking import Linking
 from idp.signin.local import CONNECTOR, Candidate, verify
 from idp.signin.throttle import LoginThrottle
 from idp.store.base import Account, Password, Session
@@ -22,6 +28,16 @@ from idp.store.database import Database, Transaction
 from policies.passwords import BlockList, PasswordFacts, check
 
 REMEMBERED = 3
+# What a page says for each of a directory's reasons; it may have rules of its own, which we do not know.
+DIRECTORY_PROBLEMS: dict[ChangeProblem, str] = {
+    "wrong_current": "wrong_current",
+    "too_short": "too_short",
+    "too_weak": "directory_too_weak",
+    "reused": "reused",
+    "too_young": "directory_too_young",
+    "not_allowed": "directory_not_allowed",
+}
+log = structlog.get_logger(__name__)
 
 
 class PasswordRefused(Refused):
@@ -36,7 +52,7 @@ class PasswordRefused(Refused):
 class NewPassword:
     """What was typed: the new password twice, and the present one where it is asked.
 
-    Inside a sign-in `current` is None, and `proven_at` says which password was just proven, by when it was set.
+    Inside a sign-in with a password of ours `current` is None, and `proven_at` says which password was just proven, by when it was set.
     """
 
     typed: str
@@ -57,26 +73,43 @@ def load_block_list(extra: Path | None) -> BlockList:
 
 
 class PasswordChange:
-    """Replaces local passwords."""
+    """Replaces passwords."""
 
-    def __init__(self, database: Database, hasher: PasswordHasher, *, throttle: LoginThrottle, clock: Clock, blocked: BlockList) -> None:
+    def __init__(
+        self,
+        database: Database,
+        hasher: PasswordHasher,
+        *,
+        directories: Directories,
+        linking: Linking,
+        throttle: LoginThrottle,
+        clock: Clock,
+        blocked: BlockList,
+    ) -> None:
         self._database = database
         self._hasher = hasher
+        self._directories = directories
+        self._linking = linking
         self._throttle = throttle
         self._clock = clock
         self._blocked = blocked
 
-    def change(self, account_id: str, new: NewPassword, *, keep: Session | None, origin: Origin) -> datetime:
+    def change(self, account_id: str, new: NewPassword, *, connector: str, keep: Session | None, origin: Origin) -> datetime:
         """Replace the password and end every other Session and Grant of the account; `keep` is this browser's Session. When it was set.
 
-        Raises PasswordRefused with at least one problem (the Event is written and nothing has changed), StoreUnavailable.
+        `connector` is what the person signed in with: where the password is kept. Raises PasswordRefused with at least one problem (the Event is
+        written and nothing has changed), StoreUnavailable.
         """
+        if connector != CONNECTOR:
+            return self._change_in_directory(account_id, new, connector=connector, keep=keep, origin=origin)
         with self._database.read() as tx:
             account = tx.people.get(account_id)
             present = tx.people.password(account_id)
             words = _personal_words(tx, account) if account else ()
         if account is None or not account.is_active:
             raise self._refused(account_id, Reason.ACCOUNT_NOT_ACTIVE, ["account_not_active"], origin=origin)
+        if account.is_break_glass:
+            raise self._refused(account_id, Reason.PASSWORD_SEALED, ["no_password"], origin=origin)
         if present is None:
             raise self._refused(account_id, Reason.NO_PASSWORD, ["no_password"], origin=origin)
         if new.current is not None:
@@ -84,9 +117,7 @@ class PasswordChange:
         elif present.changed_at != new.proven_at:
             # An operator replaced the one that was proven: whoever knew it may not overwrite the new one.
             raise self._refused(account_id, Reason.CREDENTIAL_CHANGED, ["changed_meanwhile"], origin=origin)
-        problems = list(check(PasswordFacts(new.typed, words), self._blocked))
-        if new.typed != new.repeated:
-            problems.append("mismatch")
+        problems = self._problems(new, words)
         if not problems and self._is_reused(present, new.typed):
             problems.append("reused")
         if problems:
@@ -97,6 +128,68 @@ class PasswordChange:
             # Somebody replaced it while ours was being hashed (another tab, an operator): theirs stands.
             raise self._refused(account_id, Reason.CREDENTIAL_CHANGED, ["changed_meanwhile"], origin=origin)
         return changed_at
+
+    def _problems(self, new: NewPassword, words: tuple[str, ...]) -> list[str]:
+        problems: list[str] = list(check(PasswordFacts(new.typed, words), self._blocked))
+        return [*problems, "mismatch"] if new.typed != new.repeated else problems
+
+    def _change_in_directory(self, account_id: str, new: NewPassword, *, connector: str, keep: Session | None, origin: Origin) -> datetime:
+        """Our rules first, then the directory's: it checks the present password itself, and has the last word on the new one."""
+        with self._database.read() as tx:
+            account = tx.people.get(account_id)
+            link = next((one for one in tx.links.of_account(account_id) if one.connector == connector), None)
+            words = _personal_words(tx, account) if account else ()
+        directory = self._directories.get(connector)
+        if account is None or not account.is_active:
+            raise self._refused(account_id, Reason.ACCOUNT_NOT_ACTIVE, ["account_not_active"], origin=origin, connector=connector)
+        if link is None or directory is None:
+            raise self._refused(account_id, Reason.NO_PASSWORD, ["no_password"], origin=origin, connector=connector)
+        if problems := self._problems(new, words):
+            raise self._refused(account_id, Reason.PASSWORD_TOO_WEAK, problems, origin=origin, connector=connector)
+        keys = self._throttle.keys(f"account:{account_id}", account_id)
+        # The directory's change is a way to try passwords that its own lockout may not see (facts of Active Directory): ours must.
+        if not self._throttle.admit(keys).is_allowed:
+            raise self._refused(account_id, Reason.THROTTLED, ["throttled"], origin=origin, connector=connector)
+        try:
+            identity = directory.change_password(link.subject, new.current or "", new=new.typed)
+        except ChangeRefused as refused:
+            reason = Reason.WRONG_PASSWORD if refused.problem == "wrong_current" else Reason.DIRECTORY_REFUSED_CHANGE
+            if refused.problem != "wrong_current":
+                self._throttle.forgive(keys)
+            raise self._refused(account_id, reason, [DIRECTORY_PROBLEMS[refused.problem]], origin=origin, connector=connector) from refused
+        except PersonNotUsable as refused:
+            state = Reason.ACCOUNT_NOT_ACTIVE
+            raise self._refused(account_id, state, ["account_not_active"], origin=origin, connector=connector) from refused
+        except (SourceUnreachable, SourceMisbehaved) as away:
+            self._throttle.forgive(keys)
+            log.warning("password_change_failed", connector=connector, detail=away.detail, request_id=origin.request_id)
+            unreachable = Reason.DIRECTORY_UNREACHABLE
+            raise self._refused(account_id, unreachable, ["directory_unreachable"], origin=origin, connector=connector) from away
+        self._throttle.clear(keys)
+        now = self._clock.now()
+        author = Author(f"account:{account_id}", origin)
+        with self._database.write() as tx:
+            self._linking.adopt(tx, identity, author)
+            self._end_and_record(tx, account_id, keep, origin=origin, connector=connector, is_forced=keep is None)
+        return now
+
+    def _end_and_record(
+        self, tx: Transaction, account_id: str, keep: Session | None, *, origin: Origin, connector: str, is_forced: bool
+    ) -> None:
+        actor = f"account:{account_id}"
+        ended = _end_others(tx, account_id, keep, Cause(Reason.CREDENTIAL_CHANGED, actor, origin), clock=self._clock)
+        tx.events.append(
+            Event(
+                type=EventType.PASSWORD_CHANGED,
+                at=self._clock.now(),
+                actor=actor,
+                origin=origin,
+                account_id=account_id,
+                session_id=keep.id if keep else None,
+                connector=connector,
+                details={"forced": is_forced, "sessions_ended": ended},
+            )
+        )
 
     def _prove(self, account: Account, present: Password, typed: str, *, origin: Origin) -> None:
         keys = self._throttle.keys(f"account:{account.id}", account.id)
@@ -111,29 +204,19 @@ class PasswordChange:
         return any(self._hasher.verify(encoded, typed) for encoded in (present.hash, *present.previous)[:REMEMBERED])
 
     def _replace(self, account: Account, present: Password, encoded: str, *, keep: Session | None, origin: Origin) -> datetime | None:
-        now = self._clock.now()
-        actor = f"account:{account.id}"
         with self._database.write() as tx:
+            tx.people.hold(account.id)
+            now = self._clock.now()
             latest = tx.people.password(account.id)
             if latest is None or latest.hash != present.hash:
                 return None
             tx.people.set_password(account.id, encoded, must_change=False, now=now)
-            ended = _end_others(tx, account.id, keep, Cause(Reason.CREDENTIAL_CHANGED, actor, origin), clock=self._clock)
-            tx.events.append(
-                Event(
-                    type=EventType.PASSWORD_CHANGED,
-                    at=now,
-                    actor=actor,
-                    origin=origin,
-                    account_id=account.id,
-                    session_id=keep.id if keep else None,
-                    connector=CONNECTOR,
-                    details={"forced": present.must_change, "sessions_ended": ended},
-                )
-            )
+            self._end_and_record(tx, account.id, keep, origin=origin, connector=CONNECTOR, is_forced=present.must_change)
         return now
 
-    def _refused(self, account_id: str, reason: Reason, problems: Sequence[str], *, origin: Origin) -> PasswordRefused:
+    def _refused(
+        self, account_id: str, reason: Reason, problems: Sequence[str], *, origin: Origin, connector: str = CONNECTOR
+    ) -> PasswordRefused:
         event = Event(
             type=EventType.PASSWORD_CHANGE_REFUSED,
             at=self._clock.now(),
@@ -141,7 +224,7 @@ class PasswordChange:
             origin=origin,
             reason=reason,
             account_id=account_id,
-            connector=CONNECTOR,
+            connector=connector,
             details={"problems": " ".join(problems)},
         )
         with self._database.write() as tx:

@@ -3,7 +3,7 @@
 Called by idp/oauth (with a Grant and a code to follow) and by the sign-in to our own account page. Calls idp.endings for what it replaces.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from idp.audit import Event, EventType, Origin, Reason
 from idp.clock import Clock
@@ -11,10 +11,15 @@ from idp.config import SessionSettings
 from idp.crypto import digest
 from idp.endings import Cause, end_session
 from idp.errors import Refused
+from idp.signin.facts import live_sessions
 from idp.signin.interaction import Finish, Proof
 from idp.signin.local import CONNECTOR
 from idp.store.base import Password, Session
 from idp.store.database import Transaction
+from policies.sessions import SessionLimits, over_limit
+
+# How long after its end an Interaction may still come back from a browser, and is then told apart from one that never was.
+RESTARTABLE_FOR = timedelta(hours=12)
 
 
 def write_session(
@@ -22,8 +27,13 @@ def write_session(
 ) -> tuple[Session, str | None]:
     """The Session that stands at the end, and its new cookie token, or None when the browser keeps the one it has.
 
-    A proof always changes the cookie (no fixation). Refused("grant_not_alive") when the Session that was to answer has ended meanwhile.
+    A proof always changes the cookie (no fixation). Refused("grant_not_alive") when the Session that was to answer has ended meanwhile,
+    Refused("session_limit") when another sign-in of the same person was first.
     """
+    if finish.interaction_digest and not spend_interaction(tx, finish.interaction_digest, clock=clock):
+        raise Refused(Reason.INTERACTION_EXPIRED, "it was ended")
+    # In the browser may be another person's Session, which ends here too.
+    tx.people.hold(finish.account_id, *((finish.session.account_id,) if finish.session else ()))
     now = clock.now()
     actor = f"account:{finish.account_id}"
     if finish.closing_session_id:
@@ -38,15 +48,20 @@ def write_session(
     # Compared with what was proven and not with when: a change takes its instant before it commits, and a try in between reads the old hash.
     if finish.proof.connector == CONNECTOR and not _still_stands(tx.people.password(account.id), finish.proof):
         raise Refused(Reason.CREDENTIAL_CHANGED, "the password was replaced while signing in")
+    alarm = (EventType.BREAK_GLASS_USED,) if account.is_break_glass else ()
     cookie = clock.new_token()
     session = finish.session
+    is_one_for_one = False
     if session is not None and session.account_id == finish.account_id and session.establishment_id == finish.establishment_id:
         renewed = _renew(tx, session, finish.proof, cookie=cookie, establishment_id=finish.establishment_id, now=now)
         if renewed is not None:
-            _record(tx, renewed, origin, types=(EventType.SIGNIN_SUCCEEDED,), clock=clock)
+            _record(tx, renewed, origin, types=(*alarm, EventType.SIGNIN_SUCCEEDED), clock=clock)
             return renewed, cookie
     elif session is not None:
-        end_session(tx, session, Cause(Reason.REPLACED, actor, origin), clock=clock)
+        ended = end_session(tx, session, Cause(Reason.REPLACED, actor, origin), clock=clock)
+        is_one_for_one = session.account_id == finish.account_id and ended.sessions == 1
+    if not is_one_for_one:
+        _check_limit(tx, finish.account_id, settings, now=now)
     opened = Session(
         id=clock.new_id(),
         cookie_digest=digest(cookie),
@@ -68,8 +83,20 @@ def write_session(
     )
     tx.sessions.add(opened)
     tx.people.remember_establishment(finish.account_id, finish.establishment_id)
-    _record(tx, opened, origin, types=(EventType.SIGNIN_SUCCEEDED, EventType.SESSION_OPENED), clock=clock)
+    _record(tx, opened, origin, types=(*alarm, EventType.SIGNIN_SUCCEEDED, EventType.SESSION_OPENED), clock=clock)
     return opened, cookie
+
+
+def _check_limit(tx: Transaction, account_id: str, settings: SessionSettings, *, now: datetime) -> None:
+    """The dispatcher has asked which Session to close; two sign-ins at once were both told that there was room for one."""
+    limits = SessionLimits(settings.idle, settings.absolute, settings.concurrent)
+    if over_limit(len(live_sessions(tx, account_id, now=now, limits=limits, but=None)) + 1, limits):
+        raise Refused(Reason.SESSION_LIMIT, "another sign-in was first")
+
+
+def spend_interaction(tx: Transaction, interaction_digest: str, *, clock: Clock) -> bool:
+    """Remember in SQL that an Interaction has ended: True the first time. The ephemeral store may forget it, or give an older state back."""
+    return tx.grants.spend("interaction", interaction_digest, expires_at=clock.now() + RESTARTABLE_FOR)
 
 
 def _still_stands(password: Password | None, proof: Proof) -> bool:

@@ -8,7 +8,7 @@ writes through `finish_here` when a person signs in to our own page.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 from idp.audit import Event, EventType, Origin, Reason
@@ -16,25 +16,25 @@ from idp.clock import Clock
 from idp.config import Config
 from idp.crypto import Keyring, PasswordHasher, digest
 from idp.errors import Refused
-from idp.signin.dispatch import Step, StepKind, decide_step
+from idp.signin.directories import AskStanding, Directories
+from idp.signin.dispatch import Facts, Step, StepKind, decide_step
 from idp.signin.facts import LoadClient, gather
 from idp.signin.home_realm import hinted_establishment
-from idp.signin.interaction import AuthorizationRequest, Finish, Interaction, Interactions, Proof
+from idp.signin.interaction import AuthorizationRequest, Finish, Interaction, Interactions
+from idp.signin.linking import Linking
 from idp.signin.login import Login, LoginPlace
 from idp.signin.own_account import OwnAccount
 from idp.signin.password_change import NewPassword, PasswordChange, PasswordRefused
 from idp.signin.presence import Presences
-from idp.signin.session import write_session
+from idp.signin.session import RESTARTABLE_FOR, spend_interaction, write_session
 from idp.signin.throttle import LoginThrottle
 from idp.store.base import Client, Ephemeral, Establishment, Session
 from idp.store.database import Database, Transaction
 from policies.passwords import BlockList
 from policies.sessions import SessionLimits
 
-RESTARTABLE_FOR = timedelta(hours=12)
 MOST_RESTARTS = 20
 OVER = "interaction.over"
-SIGNED_OUT = "signed_out"
 LOOP_WINDOW = timedelta(seconds=60)
 # Between the password and the end of the sign-in: a page left open on a shared workstation is not somebody else's way in.
 PROOF_LIFE = timedelta(minutes=10)
@@ -72,19 +72,42 @@ class SignIn:
         keyring: Keyring,
         hasher: PasswordHasher,
         blocked: BlockList,
+        directories: Directories,
+        linking: Linking,
+        ask_standing: AskStanding,
         load_client: LoadClient | None = None,
     ) -> None:
         self._clock = clock
         self._database = database
         self._ephemeral = ephemeral
         self._settings = config.sessions
+        self._staleness_bound = config.standing.staleness_bound
+        self._longest_silence = config.standing.staleness_bound + config.standing.grace
+        self._ask_standing = ask_standing
         self._load_client = load_client or _stored_client
         self.limits = SessionLimits(config.sessions.idle, config.sessions.absolute, config.sessions.concurrent)
         self.interactions = Interactions(ephemeral, clock, config.sessions.interaction_life)
         self._beginnings = Interactions(ephemeral, clock, config.sessions.interaction_life + RESTARTABLE_FOR)
         self.throttle = LoginThrottle(ephemeral, keyring, clock=clock, settings=config.lockout)
-        self._login = Login(database, hasher, throttle=self.throttle, keyring=keyring, clock=clock, allows_demo=config.is_loopback)
-        self.password_change = PasswordChange(database, hasher, throttle=self.throttle, clock=clock, blocked=blocked)
+        self._login = Login(
+            database,
+            hasher,
+            directories=directories,
+            linking=linking,
+            throttle=self.throttle,
+            keyring=keyring,
+            clock=clock,
+            allows_demo=config.is_loopback,
+        )
+        self.password_change = PasswordChange(
+            database,
+            hasher,
+            directories=directories,
+            linking=linking,
+            throttle=self.throttle,
+            clock=clock,
+            blocked=blocked,
+        )
         self.presences = Presences(database, clock, limits=self.limits)
         self.own_account = OwnAccount(database, clock, limits=self.limits)
 
@@ -100,16 +123,20 @@ class SignIn:
         self._beginnings.save(replace(interaction, id=_beginning_of(interaction.id)))
         return interaction
 
-    def load(self, interaction_id: str, browser: str) -> Interaction:
-        """The Interaction. Refused(interaction_expired) or Refused(interaction_of_another_browser)."""
+    def load(self, interaction_id: str, browser: str, *, sign_outs: int) -> Interaction:
+        """The Interaction. Refused(interaction_expired) or Refused(interaction_of_another_browser).
+
+        `sign_outs` is how often somebody has signed out in this browser: a proof that waited half way on another page meanwhile opens nothing for
+        whoever sits down next.
+        """
         if self.leftover(interaction_id) is not None:
             # A form still in flight when another request ended the sign-in may have stored it again, with its proof.
             raise Refused(Reason.INTERACTION_EXPIRED, "it was ended")
         interaction = self.interactions.load(interaction_id, browser)
         proof = interaction.proof
-        if proof is not None and (self._clock.now() - proof.auth_time > PROOF_LIFE or self._signed_out_since(browser, proof)):
-            return _unanswered(interaction)
-        return interaction
+        if proof is not None and (self._clock.now() - proof.auth_time > PROOF_LIFE or interaction.sign_outs != sign_outs):
+            interaction = _unanswered(interaction)
+        return replace(interaction, sign_outs=sign_outs)
 
     def restart(self, interaction_id: str, browser: str, *, origin: Origin) -> Interaction | None:
         """Begin an expired Interaction again from its request, kept under a new id; None when it is over or began too long ago.
@@ -130,7 +157,7 @@ class SignIn:
     def close(self, interaction: Interaction) -> bool:
         """End it: True for exactly one of several callers, who may finish or refuse it. Leaves word of where its application lives."""
         # The word decides and not the taking away: a form in flight may store a taken Interaction again.
-        leftover = json.dumps(_application_url(interaction.request)).encode()
+        leftover = json.dumps(application_url(interaction.request)).encode()
         if not self._ephemeral.add(OVER, digest(interaction.id), leftover, RESTARTABLE_FOR):
             return False
         self._beginnings.close(_beginning_of(interaction.id))
@@ -156,10 +183,30 @@ class SignIn:
     # What comes next
 
     def answer(self, interaction: Interaction, session: Session | None, origin: Origin) -> Step:
-        """The next Step; one read transaction, nothing written. `session` is this browser's live one."""
+        """The next Step; one read transaction, nothing written. `session` is this browser's live one.
+
+        A person whose directory has not spoken within the staleness bound is asked about first, and what it says is kept.
+        """
+        facts = self._gather(interaction, session)
+        account = facts.account
+        if account is None or facts.word_at is None or facts.now - facts.word_at <= self._staleness_bound:
+            return decide_step(facts)
+        self._ask_standing(account.id, origin)
         with self._database.read() as tx:
-            facts = gather(tx, interaction, session, now=self._clock.now(), limits=self.limits, load_client=self._load_client)
-        return decide_step(facts)
+            current = tx.sessions.get(session.id) if session else None
+        return decide_step(self._gather(interaction, current if current and current.ended_at is None else None))
+
+    def _gather(self, interaction: Interaction, session: Session | None) -> Facts:
+        with self._database.read() as tx:
+            return gather(
+                tx,
+                interaction,
+                session,
+                now=self._clock.now(),
+                limits=self.limits,
+                load_client=self._load_client,
+                longest_silence=self._longest_silence,
+            )
 
     def surroundings(self, interaction: Interaction, session: Session | None, *, last_used_slug: str | None) -> Surroundings:
         """The names to show on a page of this Interaction."""
@@ -214,8 +261,9 @@ class SignIn:
             return interaction
         keep = session if session and session.account_id == proof.account_id else None
         try:
-            chosen = replace(new, current=None, proven_at=proof.credential_at)
-            changed_at = self.password_change.change(proof.account_id, chosen, keep=keep, origin=origin)
+            # A directory wants the present password again; ours was proven, and which one it was is known by when it was set.
+            chosen = replace(new, current=None, proven_at=proof.credential_at) if proof.is_local else new
+            changed_at = self.password_change.change(proof.account_id, chosen, connector=proof.connector, keep=keep, origin=origin)
         except PasswordRefused as refused:
             if refused.reason == Reason.CREDENTIAL_CHANGED:
                 self._save(_unanswered(interaction))  # what was proven is worth nothing any more
@@ -238,13 +286,10 @@ class SignIn:
         with self._database.write() as tx:
             return write_session(tx, finish, clock=self._clock, settings=self._settings, origin=origin)
 
-    def forget_proofs(self, browser: str) -> None:
-        """Somebody signed out here: proofs that wait half way on other pages of this browser open nothing for whoever sits down next."""
-        self._ephemeral.put(SIGNED_OUT, digest(browser), self._clock.now().isoformat().encode(), RESTARTABLE_FOR)
-
-    def _signed_out_since(self, browser: str, proof: Proof) -> bool:
-        stored = self._ephemeral.get(SIGNED_OUT, digest(browser))
-        return stored is not None and proof.auth_time <= datetime.fromisoformat(stored.decode())
+    def spend(self, interaction: Interaction) -> None:
+        """Remember for good that it was refused or cancelled; `close` is only as lasting as the ephemeral store."""
+        with self._database.write() as tx:
+            spend_interaction(tx, digest(interaction.id), clock=self._clock)
 
     def forget_loop(self, browser: str, client_id: str) -> None:
         """A sign-in was finished with a proof: what came before was no loop."""
@@ -310,7 +355,7 @@ def _beginning_of(interaction_id: str) -> str:
     return f"beginning {interaction_id}"
 
 
-def _application_url(request: AuthorizationRequest | None) -> str | None:
+def application_url(request: AuthorizationRequest | None) -> str | None:
     """The front page of a web application, from its validated redirect URI; our account page when nobody else asked."""
     if request is None:
         return "/account"

@@ -70,6 +70,11 @@ class LoginThrottle:
             last = now
         return self._decide(before, before_of_person, last)
 
+    def forgive(self, keys: TryKeys) -> None:
+        """Take an admitted try back: it could not be checked at all."""
+        self._ephemeral.uncount(FAILURES, keys.identifier)
+        self._ephemeral.uncount(DAY_OF_ACCOUNT, keys.person)
+
     def outlook(self, keys: TryKeys) -> Throttle:
         """What the next try would be told, without making it."""
         return self._decide(

@@ -285,6 +285,10 @@ class Ephemeral(Protocol):
         """Add one to a counter and return it; it falls back to zero `window` after its first count."""
         ...
 
+    def uncount(self, kind: str, key: str) -> None:
+        """Take one from a counter, never below zero; its window stays."""
+        ...
+
     def peek(self, kind: str, key: str) -> int:
         """The counter's value without adding to it."""
         ...
@@ -299,6 +303,10 @@ class Ephemeral(Protocol):
 
     def ping(self) -> None:
         """Answer or raise StoreUnavailable."""
+        ...
+
+    def warnings(self) -> tuple[str, ...]:
+        """What an operator should know about how the store is set up, in English; empty when all is well or it does not answer."""
         ...
 
     def close(self) -> None:

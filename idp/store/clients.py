@@ -7,7 +7,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from idp.config import ClientSettings
 from idp.store.base import Client
-from idp.store.statement import Statement
+from idp.store.statement import Statement, insert_or_replace
 from idp.store.tables import clients, consents
 
 _GET = select(clients).where(clients.c.client_id == bindparam("client_id"))
@@ -64,12 +64,10 @@ class Clients:
         return frozenset(row.scope.split()) if row else frozenset()
 
     def consent(self, account_id: str, client_id: str, *, scope: frozenset[str], now: datetime) -> None:
-        """Remember an agreement, added to earlier ones."""
+        """Remember an agreement, added to earlier ones. The account is held by the caller."""
         before = self.consented_scope(account_id, client_id)
         text = " ".join(sorted(before | scope))
-        key = (consents.c.account_id == account_id) & (consents.c.client_id == client_id)
-        if self._connection.execute(update(consents).where(key).values(scope=text, given_at=now)).rowcount == 0:
-            self._connection.execute(insert(consents).values(account_id=account_id, client_id=client_id, scope=text, given_at=now))
+        insert_or_replace(self._connection, consents, {"account_id": account_id, "client_id": client_id, "scope": text, "given_at": now})
 
 
 def _client(row: Any) -> Client:

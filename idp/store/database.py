@@ -1,26 +1,29 @@
 """The SQL database: engines, transactions, health. Repositories are reached through a Transaction.
 
 SQLite: WAL, foreign keys, BEGIN IMMEDIATE for every write (a read-then-write transaction would fail at once when another writer came
-between), and one writer at a time within the process, so that threads queue in order instead of polling the file. PostgreSQL uses the same
-interface. Calls: the repositories of this room; called by every room above.
+between), and one writer at a time within the process, so that threads queue in order instead of polling the file. PostgreSQL (postgresql.py): a
+read is one snapshot; a write sees what is committed at each statement, so that whoever decides on a person holds the account first (People.hold),
+and whoever changes what all share takes it by name (Transaction.lock). Calls: the repositories of this room; called by every room above.
 """
 
+import hashlib
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.pool import NullPool
 
 from idp.audit import Event
+from idp.config import DatabaseSettings
 from idp.errors import StoreUnavailable
 from idp.store.clients import Clients
 from idp.store.durability import LogSync
@@ -28,6 +31,7 @@ from idp.store.establishments import Establishments
 from idp.store.events import Events
 from idp.store.grants import Grants
 from idp.store.keys import SigningKeys
+from idp.store.leases import Leases
 from idp.store.links import Links
 from idp.store.outbox import Outbox
 from idp.store.people import People
@@ -35,12 +39,43 @@ from idp.store.revisions import Revisions
 from idp.store.sessions import Sessions
 from idp.store.sweep import Sweep
 
+if TYPE_CHECKING:
+    # A driver that SQLite deployments need not load: a third of the time to their first answer.
+    from idp.store.postgresql import Kind, Patience, Pool
+
 
 class Transaction:
     """One SQL transaction and the repositories bound to it. Nothing is seen by others until it commits."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
+
+    def lock(self, name: str) -> None:
+        """Be alone with something that all share, until the transaction ends: `registry`, `keys`, `migration`. Before any `People.hold`."""
+        self._advise("pg_advisory_xact_lock", name)
+
+    def share(self, name: str) -> None:
+        """Keep whoever would `lock` the same name waiting until the transaction ends; others may share it."""
+        self._advise("pg_advisory_xact_lock_shared", name)
+
+    def take_time(self) -> None:
+        """No limit on how long this transaction's statements and waits last: for migrations."""
+        if not self._is_sqlite:
+            driver = cast(Any, self.connection.connection.driver_connection)
+            driver.patience_seconds = None
+            driver.execute("SET LOCAL statement_timeout = 0")
+            driver.execute("SET LOCAL lock_timeout = 0")
+
+    def _advise(self, function: str, name: str) -> None:
+        # SQLite has one writer at a time: every write transaction is alone with everything.
+        if not self._is_sqlite:
+            key = int.from_bytes(hashlib.sha256(f"vestibule {name}".encode()).digest()[:8], signed=True)
+            driver = cast(Any, self.connection.connection.driver_connection)
+            driver.execute(f"SELECT {function}(%s)", (key,))
+
+    @property
+    def _is_sqlite(self) -> bool:
+        return self.connection.dialect.name == "sqlite"
 
     @cached_property
     def people(self) -> People:
@@ -73,6 +108,11 @@ class Transaction:
         return Links(self.connection)
 
     @cached_property
+    def leases(self) -> Leases:
+        """Who does what only one may do at a time."""
+        return Leases(self.connection)
+
+    @cached_property
     def outbox(self) -> Outbox:
         """Notices waiting to be sent."""
         return Outbox(self.connection)
@@ -99,7 +139,7 @@ class Transaction:
 
 
 class Database:
-    """Opens transactions. `url` is a SQLAlchemy URL; safe to share between threads; build one per process.
+    """Opens transactions. `url` is sqlite:///path or what libpq reads; safe to share between threads; build one per process.
 
     `on_events` is told the audit lines of a transaction once it has committed (metrics are counted from them); it must not raise.
     """
@@ -111,44 +151,58 @@ class Database:
         synchronous: Literal["normal", "full"],
         busy_timeout_seconds: float,
         pool_size: int,
+        password: str | None = None,
+        patience: "Patience | None" = None,
         on_events: Callable[[Sequence[Event]], None] | None = None,
     ) -> None:
         self._on_events = on_events
-        self.url = make_url(url)
-        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.is_sqlite = url.startswith("sqlite:")
+        self._pool: Pool | None = None
+        self._log: LogSync | None = None
         if self.is_sqlite:
             self._engine = _sqlite_engine(url, busy_timeout_seconds)
+            driver = cast(Any, self._engine.dialect.loaded_dbapi)
+            self._driver_errors: tuple[type[Exception], ...] = (driver.OperationalError, OperationalError)
+            # SQLite says plain DatabaseError of a file that is broken or is none; what derives from it blames the statement.
+            self._broken: frozenset[type[Exception]] = frozenset({driver.DatabaseError, DatabaseError})
+            if synchronous == "full":
+                self._log = LogSync(Path(make_url(url).database or ""))
         else:
-            self._engine = create_engine(url, pool_size=pool_size, max_overflow=0, pool_pre_ping=True, hide_parameters=True)
-        driver = cast(Any, self._engine.dialect.loaded_dbapi)
-        self._driver_errors: tuple[type[Exception], ...] = (driver.OperationalError, OperationalError, PoolTimeout)
-        # SQLite says plain DatabaseError of a file that is broken or is none; what derives from it blames the statement.
-        self._broken: frozenset[type[Exception]] = frozenset({driver.DatabaseError, DatabaseError})
-        self._log = LogSync(Path(self.url.database or "")) if self.is_sqlite and synchronous == "full" else None
+            self._pool = _open_pool(url, password, size=pool_size, patience=patience, busy_timeout_seconds=busy_timeout_seconds)
+            self._engine = self._pool.engine
         self._writer = threading.Lock()
         self._idle: deque[Connection] = deque()
 
+    @classmethod
+    def of(cls, settings: DatabaseSettings, *, pool_size: int, on_events: Callable[[Sequence[Event]], None] | None = None) -> "Database":
+        """The database of a configuration; connects at first use. `pool_size` bounds the connections to a PostgreSQL server."""
+        patience = None
+        if not settings.is_embedded:
+            from idp.store.postgresql import Patience
+
+            patience = Patience(
+                connect=settings.connect_timeout,
+                lock=settings.busy_timeout,
+                statement=settings.statement_timeout,
+                idle=settings.idle_in_transaction_timeout,
+            )
+        return cls(
+            settings.url,
+            synchronous=settings.sqlite_synchronous,
+            busy_timeout_seconds=settings.busy_timeout.total_seconds(),
+            pool_size=pool_size,
+            password=settings.password,
+            patience=patience,
+            on_events=on_events,
+        )
+
     def read(self) -> AbstractContextManager[Transaction]:
         """A transaction that only reads, on one consistent snapshot."""
-        return _Held(self, "BEGIN", None) if self.is_sqlite else self._pooled()
+        return _Pooled(self, self._pool, "read") if self._pool is not None else _Held(self, "BEGIN", None)
 
     def write(self) -> AbstractContextManager[Transaction]:
         """A transaction that may write; commits at the end, rolls back on any exception."""
-        return _Held(self, "BEGIN IMMEDIATE", self._writer) if self.is_sqlite else self._pooled()
-
-    @contextmanager
-    def _pooled(self) -> Iterator[Transaction]:
-        try:
-            with self._engine.begin() as connection:
-                tx = Transaction(connection)
-                yield tx
-        except self._driver_errors as error:
-            raise StoreUnavailable("store_unavailable", str(error)) from error
-        except DBAPIError as error:
-            if error.connection_invalidated:
-                raise StoreUnavailable("store_unavailable", str(error)) from error
-            raise
-        self.committed(tx)
+        return _Pooled(self, self._pool, "write") if self._pool is not None else _Held(self, "BEGIN IMMEDIATE", self._writer)
 
     def committed(self, tx: Transaction) -> None:
         """Tell whoever listens what a transaction recorded."""
@@ -164,7 +218,7 @@ class Database:
                 raise StoreUnavailable("store_unavailable", f"the log cannot be synced: {error}") from error
 
     def take(self) -> Connection:
-        """An idle connection, or a new one."""
+        """An idle connection to the SQLite file, or a new one."""
         try:
             return self._idle.pop()
         except IndexError:
@@ -175,7 +229,7 @@ class Database:
         self._idle.append(connection)
 
     def is_driver_error(self, error: BaseException | None) -> bool:
-        """Whether the store itself failed, as opposed to what was asked of it."""
+        """Whether the SQLite file itself failed, as opposed to what was asked of it."""
         return isinstance(error, self._driver_errors) or type(error) in self._broken
 
     def ping(self) -> None:
@@ -192,9 +246,40 @@ class Database:
         """Close every connection."""
         while self._idle:
             self._idle.pop().close()
+        if self._pool is not None:
+            self._pool.close()
         self._engine.dispose()
         if self._log is not None:
             self._log.close()
+
+
+class _Pooled:
+    """One PostgreSQL transaction on a connection of the pool, begun and ended on the driver itself."""
+
+    __slots__ = ("_connection", "_database", "_kind", "_pool", "_tx")
+
+    def __init__(self, database: Database, pool: "Pool", kind: "Kind") -> None:
+        self._database = database
+        self._pool = pool
+        self._kind: Kind = kind
+
+    def __enter__(self) -> Transaction:
+        self._connection = self._pool.begin(self._kind)
+        self._tx = Transaction(self._connection)
+        return self._tx
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        away = self._pool.unavailable(error)
+        if away is not None:
+            # The server may be gone, deaf or read-only by now: the next transaction asks anew.
+            self._pool.discard(self._connection)
+            raise away from error
+        is_done = self._pool.end(self._connection, commits=error is None)
+        if error is None and not is_done:
+            # COMMIT would have rolled back without a word: somebody caught the error of a statement and went on.
+            raise RuntimeError("a transaction went on after one of its statements had failed")
+        if error is None:
+            self._database.committed(self._tx)
 
 
 class _Held:
@@ -254,6 +339,12 @@ class _Held:
             self._database.committed(self._tx)
         elif self._database.is_driver_error(error):
             raise StoreUnavailable("store_unavailable", str(error)) from error
+
+
+def _open_pool(url: str, password: str | None, *, size: int, patience: "Patience | None", busy_timeout_seconds: float) -> "Pool":
+    from idp.store.postgresql import Patience, Pool
+
+    return Pool(url, password=password, size=size, patience=patience or Patience(lock=timedelta(seconds=busy_timeout_seconds)))
 
 
 def _sqlite_engine(url: str, busy_timeout_seconds: float) -> Engine:

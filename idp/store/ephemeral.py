@@ -1,4 +1,4 @@
-"""The embedded ephemeral store: SQLite in a file of its own, shared by every process of one host; never process memory.
+"""The ephemeral store that the settings name, and the embedded one: SQLite in a file of its own, shared by every process of one host; never memory.
 
 Holds what may be lost (interactions, counters). synchronous=OFF: a power cut loses sign-ins in progress and nothing else. Implements
 idp.store.base.Ephemeral; the contract suite in tests/contracts runs on every implementation.
@@ -13,7 +13,9 @@ from datetime import timedelta
 from sqlalchemy.engine import make_url
 
 from idp.clock import Clock
-from idp.errors import ConfigurationError, StoreUnavailable
+from idp.config import EphemeralSettings
+from idp.errors import ConfigurationError, EphemeralUnavailable
+from idp.store.base import Ephemeral
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (
@@ -25,6 +27,15 @@ CREATE TABLE IF NOT EXISTS counters (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS counters_expiry ON counters (expires_at);
 """
+
+
+def open_ephemeral(settings: EphemeralSettings, clock: Clock, *, connections: int = 4) -> Ephemeral:
+    """The store of `settings.url`; `connections` is how many threads may ask it at once."""
+    if settings.is_embedded:
+        return EmbeddedEphemeral(settings.url, clock)
+    from idp.store.redis import RedisEphemeral  # a client that embedded deployments need not load
+
+    return RedisEphemeral(settings, clock, connections=connections)
 
 
 class EmbeddedEphemeral:
@@ -42,7 +53,7 @@ class EmbeddedEphemeral:
             self._connection.execute("PRAGMA synchronous = OFF")
             self._connection.executescript(SCHEMA)
         except sqlite3.Error as error:
-            raise StoreUnavailable("store_unavailable", f"{parsed.database}: {error}") from error
+            raise EphemeralUnavailable("store_unavailable", f"{parsed.database}: {error}") from error
 
     def put(self, kind: str, key: str, value: bytes, ttl: timedelta) -> None:
         """See Ephemeral."""
@@ -93,6 +104,11 @@ class EmbeddedEphemeral:
             ).fetchone()
             return int(row[0])
 
+    def uncount(self, kind: str, key: str) -> None:
+        """See Ephemeral."""
+        with self._cursor() as cursor:
+            cursor.execute("UPDATE counters SET count = count - 1 WHERE kind = ? AND key = ? AND count > 0", (kind, key))
+
     def peek(self, kind: str, key: str) -> int:
         """See Ephemeral."""
         with self._cursor() as cursor:
@@ -118,6 +134,10 @@ class EmbeddedEphemeral:
         with self._cursor() as cursor:
             cursor.execute("SELECT 1 FROM entries LIMIT 1").fetchone()
 
+    def warnings(self) -> tuple[str, ...]:
+        """See Ephemeral."""
+        return ()
+
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
@@ -131,4 +151,4 @@ class EmbeddedEphemeral:
             try:
                 yield self._connection.cursor()
             except sqlite3.Error as error:
-                raise StoreUnavailable("store_unavailable", f"ephemeral: {error}") from error
+                raise EphemeralUnavailable("store_unavailable", f"ephemeral: {error}") from error

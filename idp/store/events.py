@@ -6,18 +6,25 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, insert, select
+from sqlalchemy import Connection, Select, insert, select, text
 
 from idp.audit import Event
 from idp.store.statement import Statement
 from idp.store.tables import events as t
 
-_INSERT = Statement(insert(t), columns=[column.name for column in t.c if column.name != "id"])
+# The row's transaction is older than every one that is still going on.
+_SETTLED = text("age(events.xmin) > age(pg_snapshot_xmin(pg_current_snapshot())::xid)")
+# inline: nobody asks for the id, so PostgreSQL need not send it back.
+_INSERT = Statement(insert(t).inline(), columns=[column.name for column in t.c if column.name != "id"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventFilter:
-    """Which events to read; None means any. `after_id` pages on."""
+    """Which events to read; None means any. `after_id` pages on.
+
+    `is_settled`: only lines before which no other can appear any more. Several processes write to PostgreSQL at once, and a line that was numbered
+    earlier may be committed later: whoever pages on would never see it.
+    """
 
     since: datetime | None = None
     until: datetime | None = None
@@ -27,6 +34,7 @@ class EventFilter:
     establishment_id: str | None = None
     request_id: str | None = None
     after_id: int = 0
+    is_settled: bool = False
 
 
 class Events:
@@ -67,13 +75,13 @@ class Events:
 
     def read(self, wanted: EventFilter, limit: int | None = None) -> Iterator[dict[str, Any]]:
         """Lines in order, oldest first, as plain mappings ready for export; streamed."""
-        query = _select(wanted).order_by(t.c.id).limit(limit)
+        query = self._select(wanted).order_by(t.c.id).limit(limit)
         for row in self._connection.execute(query, execution_options={"yield_per": 1000}):
             yield _plain(row)
 
     def last(self, wanted: EventFilter, count: int) -> list[dict[str, Any]]:
         """The last lines that match, oldest first."""
-        rows = self._connection.execute(_select(wanted).order_by(t.c.id.desc()).limit(count)).all()
+        rows = self._connection.execute(self._select(wanted).order_by(t.c.id.desc()).limit(count)).all()
         return [_plain(row) for row in reversed(rows)]
 
     def newest(self, count: int) -> list[dict[str, Any]]:
@@ -86,19 +94,20 @@ class Events:
         query = select(t.c.at).where(t.c.account_id == account_id, t.c.type == "signin.succeeded").order_by(t.c.id.desc()).limit(1)
         return self._connection.execute(query).scalar()
 
-
-def _select(wanted: EventFilter) -> Select[Any]:
-    query = select(t).where(t.c.id > wanted.after_id)
-    if wanted.since:
-        query = query.where(t.c.at >= wanted.since)
-    if wanted.until:
-        query = query.where(t.c.at < wanted.until)
-    if wanted.type_prefix:
-        query = query.where(t.c.type.startswith(wanted.type_prefix, autoescape=True))
-    for name in ("account_id", "client_id", "establishment_id", "request_id"):
-        if (value := getattr(wanted, name)) is not None:
-            query = query.where(t.c[name] == value)
-    return query
+    def _select(self, wanted: EventFilter) -> Select[Any]:
+        query = select(t).where(t.c.id > wanted.after_id)
+        if wanted.is_settled and self._connection.dialect.name != "sqlite":
+            query = query.where(_SETTLED)
+        if wanted.since:
+            query = query.where(t.c.at >= wanted.since)
+        if wanted.until:
+            query = query.where(t.c.at < wanted.until)
+        if wanted.type_prefix:
+            query = query.where(t.c.type.startswith(wanted.type_prefix, autoescape=True))
+        for name in ("account_id", "client_id", "establishment_id", "request_id"):
+            if (value := getattr(wanted, name)) is not None:
+                query = query.where(t.c[name] == value)
+        return query
 
 
 def _plain(row: Any) -> dict[str, Any]:

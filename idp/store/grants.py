@@ -6,13 +6,12 @@ row stays so that the second use is seen.
 
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, exists, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy import Connection, bindparam, exists, func, insert, select, update
 
 from idp.store.base import Account, Code, Grant, RefreshToken
 from idp.store.rows import columns, reader, words
-from idp.store.statement import Statement
-from idp.store.tables import accounts, attachments, codes, establishments, grants, refresh_tokens, sessions, spent_identifiers
+from idp.store.statement import InsertUnlessThere, Statement
+from idp.store.tables import accounts, attachments, codes, establishments, grants, links, refresh_tokens, sessions, spent_identifiers
 
 _read = reader(Grant, amr=words, resources=tuple)
 _code = reader(Code)
@@ -25,6 +24,7 @@ _ALIVE = Statement(
     select(
         *columns(Grant, grants),
         *columns(Account, accounts),
+        select(func.min(links.c.word_at)).where(links.c.account_id == accounts.c.id).scalar_subquery().label("word_at"),
         exists().where(spent_identifiers.c.kind == "access_token", spent_identifiers.c.value == bindparam("jti")).label("revoked"),
     )
     .join_from(grants, accounts, grants.c.account_id == accounts.c.id)
@@ -51,6 +51,13 @@ _ALIVE = Statement(
         ),
     )
 )
+# Its account is held by whoever redeems a code or a refresh token, before it is looked at (People.hold): the second of two sees the first's use.
+_OWNER_OF_CODE = select(grants.c.account_id).join_from(codes, grants).where(codes.c.digest == bindparam("digest")).scalar_subquery()
+_OWNER_OF_REFRESH = (
+    select(grants.c.account_id).join_from(refresh_tokens, grants).where(refresh_tokens.c.digest == bindparam("digest")).scalar_subquery()
+)
+_HOLD_CODE = Statement(select(accounts.c.id).where(accounts.c.id == _OWNER_OF_CODE).with_for_update(key_share=True))
+_HOLD_REFRESH = Statement(select(accounts.c.id).where(accounts.c.id == _OWNER_OF_REFRESH).with_for_update(key_share=True))
 _GET = Statement(select(*columns(Grant, grants)).where(grants.c.id == bindparam("id")))
 _OF_SESSION = Statement(select(*columns(Grant, grants)).where(grants.c.session_id == bindparam("id")))
 _OF_ACCOUNT = Statement(select(*columns(Grant, grants)).where(grants.c.account_id == bindparam("id"), grants.c.ended_at.is_(None)))
@@ -77,6 +84,7 @@ _ROTATE = Statement(
 _IS_SPENT = Statement(
     select(exists().where(spent_identifiers.c.kind == bindparam("kind"), spent_identifiers.c.value == bindparam("value")))
 )
+_SPEND = InsertUnlessThere(spent_identifiers)
 
 
 class Grants:
@@ -85,12 +93,17 @@ class Grants:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def alive(self, grant_id: str, now: datetime, *, idle_since: datetime, jti: str | None = None) -> tuple[Grant, Account] | None:
-        """The Grant and its Account when it may still give tokens, and the access token `jti`, if one is named, was not given back."""
+    def alive(
+        self, grant_id: str, now: datetime, *, idle_since: datetime, jti: str | None = None
+    ) -> tuple[Grant, Account, datetime | None] | None:
+        """The Grant, its Account and when its directories last spoke (None: it is in none), when the Grant may still give tokens.
+
+        The access token `jti`, if one is named, must not have been given back.
+        """
         row = _ALIVE.first(self._connection, {"id": grant_id, "now": now, "idle_since": idle_since, "jti": jti})
         if row is None or row[-1]:
             return None
-        return _read(row[:_GRANT_WIDTH]), _account(row[_GRANT_WIDTH:-1])
+        return _read(row[:_GRANT_WIDTH]), _account(row[_GRANT_WIDTH:-2]), row[-2]
 
     def get(self, grant_id: str) -> Grant | None:
         """By id, alive or not."""
@@ -131,6 +144,16 @@ class Grants:
         """Insert."""
         _INSERT_CODE.run(self._connection, {name: getattr(code, name) for name in Code.__slots__})
 
+    def hold_code(self, digest: str) -> None:
+        """Hold the account that a code is about, as People.hold does."""
+        if self._connection.dialect.name != "sqlite":
+            _HOLD_CODE.first(self._connection, {"digest": digest})
+
+    def hold_refresh(self, digest: str) -> None:
+        """Hold the account that a refresh token is about, as People.hold does."""
+        if self._connection.dialect.name != "sqlite":
+            _HOLD_REFRESH.first(self._connection, {"digest": digest})
+
     def code(self, digest: str) -> Code | None:
         """By digest, used or not."""
         row = _CODE.first(self._connection, {"digest": digest})
@@ -156,12 +179,7 @@ class Grants:
 
     def spend(self, kind: str, value: str, *, expires_at: datetime) -> bool:
         """Record that an identifier was seen: True the first time, False ever after (until the sweep, past `expires_at`)."""
-        values = {"kind": kind, "value": value, "expires_at": expires_at}
-        if self._connection.dialect.name == "sqlite":
-            return self._connection.execute(sqlite_insert(spent_identifiers).values(values).on_conflict_do_nothing()).rowcount == 1
-        from sqlalchemy.dialects.postgresql import insert as postgresql_insert  # a dialect that SQLite deployments need not load
-
-        return self._connection.execute(postgresql_insert(spent_identifiers).values(values).on_conflict_do_nothing()).rowcount == 1
+        return _SPEND.run(self._connection, {"kind": kind, "value": value, "expires_at": expires_at})
 
     def is_spent(self, kind: str, value: str) -> bool:
         """Whether an identifier was spent."""

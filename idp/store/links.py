@@ -8,7 +8,7 @@ from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from idp.store.base import Link, SyncRun
 from idp.store.rows import columns, reader
-from idp.store.statement import Statement
+from idp.store.statement import InsertUnlessThere, Statement
 from idp.store.tables import links as t
 from idp.store.tables import sync_runs as runs
 
@@ -17,7 +17,7 @@ _run = reader(SyncRun, counts=dict)
 _COLUMNS = columns(Link, t)
 _BY_SUBJECT = Statement(select(*_COLUMNS).where(t.c.connector == bindparam("connector"), t.c.subject == bindparam("subject")))
 _OF_ACCOUNT = Statement(select(*_COLUMNS).where(t.c.account_id == bindparam("id")).order_by(t.c.created_at, t.c.connector))
-_INSERT = Statement(insert(t), columns=Link.__slots__)
+_INSERT = InsertUnlessThere(t)
 _HEAR = Statement(
     update(t)
     .where(t.c.connector == bindparam("name"), t.c.subject == bindparam("who"))
@@ -40,13 +40,19 @@ class Links:
         """Every one of an Account, oldest first."""
         return tuple(_link(row) for row in _OF_ACCOUNT.all(self._connection, {"id": account_id}))
 
-    def add(self, link: Link) -> None:
-        """Insert; IntegrityError when the person is linked already."""
-        _INSERT.run(self._connection, {name: getattr(link, name) for name in Link.__slots__})
+    def add(self, link: Link) -> bool:
+        """Insert; False when the person is linked already."""
+        values = {name: getattr(link, name) for name in Link.__slots__}
+        return _INSERT.run(self._connection, values)
 
     def hear(self, connector: str, subject: str, *, word: str, at: datetime, seen_digest: str) -> None:
         """Keep the directory's word of this instant."""
         _HEAR.run(self._connection, {"name": connector, "who": subject, "said": word, "at": at, "seen": seen_digest})
+
+    def hear_again(self, connector: str, subjects: tuple[str, ...], *, at: datetime) -> None:
+        """These were said to be as before at `at`; of whom something was heard since is left alone."""
+        query = update(t).where(t.c.connector == connector, t.c.subject.in_(subjects), t.c.word_at < at)
+        self._connection.execute(query.values(word_at=at))
 
     def count(self, connector: str) -> int:
         """How many people are linked to a directory and were not gone at its last word."""

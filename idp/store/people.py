@@ -4,17 +4,23 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import ARRAY, Connection, String, any_, bindparam, delete, func, insert, or_, select, update
 
 from idp.store.base import Account, Attachment, Password
 from idp.store.rows import columns, reader
-from idp.store.statement import Statement
-from idp.store.tables import accounts, attachments, identifiers, passwords
+from idp.store.statement import InsertUnlessThere, Statement, insert_or_replace
+from idp.store.tables import accounts, attachments, identifiers, links, passwords
 
 _account = reader(Account)
 _attachment = reader(Attachment)
 _password = reader(Password, previous=tuple)
 _BY_ID = Statement(select(*columns(Account, accounts)).where(accounts.c.id == bindparam("id")))
+_HEARD = Statement(
+    select(
+        *columns(Account, accounts),
+        select(func.min(links.c.word_at)).where(links.c.account_id == accounts.c.id).scalar_subquery().label("word_at"),
+    ).where(accounts.c.id == bindparam("id"))
+)
 _BY_IDENTIFIER = Statement(
     select(identifiers.c.scope, *columns(Account, accounts))
     .join_from(identifiers, accounts, identifiers.c.account_id == accounts.c.id)
@@ -26,10 +32,24 @@ _ATTACHMENTS = Statement(
     .where(attachments.c.account_id == bindparam("id"))
     .order_by(attachments.c.created_at, attachments.c.id)
 )
-_IDENTIFIERS = select(identifiers.c.kind, identifiers.c.value, identifiers.c.scope).where(identifiers.c.account_id == bindparam("id"))
+# Not FOR UPDATE: whoever only adds a row that names the account (its foreign key) need not wait.
+_HOLD = Statement(
+    select(accounts.c.id)
+    .where(accounts.c.id == any_(bindparam("ids", type_=ARRAY(String))))
+    .order_by(accounts.c.id)
+    .with_for_update(key_share=True)
+)
+_HELD = Statement(select(*columns(Account, accounts)).where(accounts.c.id == bindparam("id")).with_for_update(key_share=True))
+_IDENTIFIERS = Statement(
+    select(identifiers.c.kind, identifiers.c.value, identifiers.c.scope).where(identifiers.c.account_id == bindparam("id"))
+)
 _REMEMBER = Statement(
     update(accounts).where(accounts.c.id == bindparam("account")).values(last_establishment_id=bindparam("establishment"))
 )
+_INSERT = Statement(insert(accounts), columns=Account.__slots__)
+_ATTACH = Statement(insert(attachments), columns=Attachment.__slots__)
+_CLAIM = InsertUnlessThere(identifiers)
+_LEAVE = Statement(delete(identifiers).where(identifiers.c.account_id == bindparam("account"), identifiers.c.kind == bindparam("of_kind")))
 
 
 class People:
@@ -41,6 +61,25 @@ class People:
     def get(self, account_id: str) -> Account | None:
         """By id (the `sub`), whatever its status."""
         row = _BY_ID.first(self._connection, {"id": account_id})
+        return _account(row) if row else None
+
+    def heard(self, account_id: str) -> tuple[Account, datetime | None] | None:
+        """By id, with when its directories last spoke of it: the earliest of their last words, None when it is in no directory."""
+        row = _HEARD.first(self._connection, {"id": account_id})
+        return (_account(row[:-1]), row[-1]) if row else None
+
+    def hold(self, *account_ids: str) -> None:
+        """Keep every other transaction that holds these accounts waiting until this one ends. Nothing to do on SQLite, which has one writer.
+
+        Whoever decides on a person's standing or changes it does this first, before looking: what is read afterwards stays true. Several accounts
+        are held in the order of their ids, so that two transactions never wait for one another.
+        """
+        if self._connection.dialect.name != "sqlite" and account_ids:
+            _HOLD.all(self._connection, {"ids": list(account_ids)})
+
+    def held(self, account_id: str) -> Account | None:
+        """Hold an account, and how it is now."""
+        row = _HELD.first(self._connection, {"id": account_id})
         return _account(row) if row else None
 
     def matching(self, identifier: str, establishment_id: str | None) -> tuple[Account, ...]:
@@ -90,7 +129,7 @@ class People:
 
     def add(self, account: Account, *, found_by: tuple[tuple[str, str, str], ...]) -> None:
         """Insert an account and what it is found by, as (kind, normalised value, scope); IntegrityError when one is taken."""
-        self._connection.execute(insert(accounts).values({name: getattr(account, name) for name in Account.__slots__}))
+        _INSERT.run(self._connection, {name: getattr(account, name) for name in Account.__slots__})
         for kind, value, scope in found_by:
             self.add_identifier(account.id, kind, value=value, scope=scope)
 
@@ -98,13 +137,17 @@ class People:
         """Let the account be found by one more identifier; IntegrityError when it is taken."""
         self._connection.execute(insert(identifiers).values(account_id=account_id, kind=kind, value=value, scope=scope))
 
+    def claim_identifier(self, account_id: str, kind: str, *, value: str, scope: str) -> bool:
+        """Let the account be found by one more identifier; False when it is taken."""
+        return _CLAIM.run(self._connection, {"account_id": account_id, "kind": kind, "value": value, "scope": scope})
+
     def remove_identifiers(self, account_id: str, kind: str) -> None:
         """Stop finding the account by one kind of identifier."""
-        self._connection.execute(delete(identifiers).where(identifiers.c.account_id == account_id, identifiers.c.kind == kind))
+        _LEAVE.run(self._connection, {"account": account_id, "of_kind": kind})
 
     def identifiers(self, account_id: str) -> tuple[tuple[str, str, str], ...]:
         """What the account is found by: (kind, value, scope)."""
-        return tuple((row.kind, row.value, row.scope) for row in self._connection.execute(_IDENTIFIERS, {"id": account_id}))
+        return tuple((kind, value, scope) for kind, value, scope in _IDENTIFIERS.all(self._connection, {"id": account_id}))
 
     def change(self, account_id: str, now: datetime, **values: Any) -> None:
         """Set columns of an account and its updated_at."""
@@ -120,15 +163,11 @@ class People:
         return _password(row) if row else None
 
     def set_password(self, account_id: str, encoded: str, *, must_change: bool, now: datetime) -> None:
-        """Replace the password; the one it replaces joins the three remembered."""
+        """Replace the password; the one it replaces joins the three remembered. The account is held by the caller."""
         current = self.password(account_id)
-        if current is None:
-            row = {"account_id": account_id, "hash": encoded, "previous": [], "must_change": must_change, "changed_at": now}
-            self._connection.execute(insert(passwords).values(row))
-            return
-        previous = [current.hash, *current.previous][:3]
-        query = update(passwords).where(passwords.c.account_id == account_id)
-        self._connection.execute(query.values(hash=encoded, previous=previous, must_change=must_change, changed_at=now))
+        previous = [current.hash, *current.previous][:3] if current else []
+        values = {"hash": encoded, "previous": previous, "must_change": must_change, "changed_at": now}
+        insert_or_replace(self._connection, passwords, {"account_id": account_id, **values})
 
     def rehash_password(self, account_id: str, old: str, new: str) -> None:
         """Replace a hash by a stronger one of the same password, unless it changed meanwhile."""
@@ -141,7 +180,7 @@ class People:
 
     def attach(self, attachment: Attachment) -> None:
         """Insert an attachment."""
-        self._connection.execute(insert(attachments).values({name: getattr(attachment, name) for name in Attachment.__slots__}))
+        _ATTACH.run(self._connection, {name: getattr(attachment, name) for name in Attachment.__slots__})
 
     def change_attachment(self, attachment_id: str, **values: Any) -> None:
         """Set columns of an attachment."""

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, select
 
+from idp.store.statement import insert_into
 from idp.store.tables import revisions as t
 
 _GET = select(t.c.number, t.c.digest).where(t.c.name == bindparam("wanted"))
@@ -29,10 +30,7 @@ class Revisions:
         return Revision(row.number, row.digest) if row else None
 
     def advance(self, name: str, *, digest: str | None = None) -> int:
-        """One further; the new number."""
-        present = self.get(name)
-        if present is None:
-            self._connection.execute(insert(t).values(name=name, number=1, digest=digest))
-            return 1
-        self._connection.execute(update(t).where(t.c.name == name).values(number=present.number + 1, digest=digest))
-        return present.number + 1
+        """One further; the new number. One statement: two at once make two steps."""
+        query = insert_into(self._connection, t).values(name=name, number=1, digest=digest)
+        moved = query.on_conflict_do_update(index_elements=[t.c.name], set_={"number": t.c.number + 1, "digest": digest})
+        return int(self._connection.execute(moved.returning(t.c.number)).scalar_one())

@@ -8,7 +8,8 @@ unknown length, or built from what the caller asks, are executed by Core in the 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
-from sqlalchemy import ClauseElement, Connection, Dialect, Executable, Select
+from sqlalchemy import ClauseElement, Connection, Dialect, Executable, Select, Table
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.types import TypeEngine
 
 Convert = Callable[[Any], Any]
@@ -82,3 +83,37 @@ def _incoming(kind: TypeEngine[Any], dialect: Dialect) -> Convert | None:
 
 def _outgoing(kind: TypeEngine[Any], dialect: Dialect) -> Convert | None:
     return kind.dialect_impl(dialect).result_processor(dialect, None)
+
+
+def insert_into(connection: Connection, table: Table) -> Any:
+    """An INSERT of the connection's dialect, which can say what to do when the row is there already: the same words on both."""
+    if connection.dialect.name == "sqlite":
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql  # a dialect that SQLite deployments need not load
+
+    return postgresql.insert(table)
+
+
+class InsertUnlessThere:
+    """An INSERT that does nothing when a row with the same key is there already. Values of all `columns` come together."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._columns = [column.name for column in table.columns]
+        self._prepared: dict[str, Statement] = {}
+
+    def run(self, connection: Connection, values: Mapping[str, Any]) -> bool:
+        """Whether the row is new. Of several at once exactly one is told True."""
+        statement = self._prepared.get(connection.dialect.name)
+        if statement is None:
+            core = insert_into(connection, self._table).on_conflict_do_nothing()
+            statement = self._prepared[connection.dialect.name] = Statement(core, columns=self._columns)
+        return statement.run(connection, values) == 1
+
+
+def insert_or_replace(connection: Connection, table: Table, values: Mapping[str, Any]) -> None:
+    """Insert a row, or give the one with the same key these values: one statement, so that two at once make no error."""
+    query = insert_into(connection, table).values(values)
+    keys = [column.name for column in table.primary_key]
+    changed = {name: query.excluded[name] for name in values if name not in keys}
+    connection.execute(query.on_conflict_do_update(index_elements=keys, set_=changed))

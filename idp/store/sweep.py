@@ -6,7 +6,7 @@ A used code or refresh token is kept as long as its Grant, so that a second use 
 
 from datetime import datetime
 
-from sqlalchemy import Connection, Delete, delete, or_, select, update
+from sqlalchemy import Connection, Delete, delete, exists, or_, select, update
 
 from idp.store.tables import codes, grants, outbox, refresh_tokens, sessions, spent_identifiers
 
@@ -42,8 +42,8 @@ class Sweep:
 
     def delete_sessions(self, before: datetime) -> int:
         """Sessions that ended before an instant and have no Grant left."""
-        used = select(grants.c.session_id)
-        picked = select(sessions.c.id).where(sessions.c.ended_at < before, sessions.c.id.not_in(used)).limit(self._batch)
+        is_used = exists().where(grants.c.session_id == sessions.c.id)
+        picked = select(sessions.c.id).where(sessions.c.ended_at < before, ~is_used).limit(self._batch)
         return self._delete(delete(sessions).where(sessions.c.id.in_(picked)))
 
     def delete_notices(self, before: datetime) -> int:

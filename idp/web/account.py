@@ -123,7 +123,7 @@ def _change_password(pages: Pages, session: Session) -> Response:
         typed=form.get("new_password", ""), repeated=form.get("confirm_password", ""), current=form.get("current_password", "")
     )
     try:
-        pages.rooms.signin.password_change.change(session.account_id, new, keep=session, origin=pages.origin())
+        pages.rooms.signin.password_change.change(session.account_id, new, connector=session.connector, keep=session, origin=pages.origin())
     except PasswordRefused as refused:
         return _ask_password(pages, session, problems=refused.problems, status=429 if "throttled" in refused.problems else 422)
     return pages.see_other("/account?done=password_changed")

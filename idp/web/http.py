@@ -73,8 +73,11 @@ class Pages:
     def sign_out(self, signed_in: Session, client_id: str | None = None) -> None:
         """End this browser's Session, and whatever waits half way on its other pages."""
         self.rooms.signin.presences.sign_out(signed_in, self.origin(), client_id=client_id)
-        if (browser := self.known_browser()) is not None:
-            self.rooms.signin.forget_proofs(browser)
+        session["sign_outs"] = self.sign_outs() + 1
+
+    def sign_outs(self) -> int:
+        """How often somebody has signed out in this browser."""
+        return int(session.get("sign_outs", 0))
 
     def is_navigation(self) -> bool:
         """Whether the browser says that a person's tab is being led here (Fetch Metadata): neither a frame, nor a script, nor a program."""

@@ -5,6 +5,7 @@ into a GET at once: cookies with SameSite=Lax do not come with a form posted fro
 Logout 1.0.
 """
 
+from dataclasses import replace
 from urllib.parse import urlencode, urlsplit
 
 from flask import Blueprint, Response, request
@@ -83,7 +84,8 @@ def _next(pages: Pages, wanted: AuthorizationRequest, session: Session | None) -
         return pages.send(provider.refuse(wanted, step.error, step.reason, origin=origin, account_id=account_id))
     if step.kind is StepKind.FINISH and step.finish is not None:
         try:
-            finished = provider.finish(step.finish, origin)
+            # Nothing was shown and nothing kept: there is no page that could come back.
+            finished = provider.finish(replace(step.finish, interaction_digest=None), origin)
         except Refused:
             # The Session ended between the question and the answer: ask again as nobody.
             return _next(pages, wanted, None) if session is not None else pages.error_page("unknown_client", 400)

@@ -13,7 +13,7 @@ from flask_wtf.csrf import CSRFError, CSRFProtect
 from werkzeug.exceptions import HTTPException
 
 from idp.audit import Event, EventType, Reason
-from idp.errors import StoreUnavailable
+from idp.errors import EphemeralUnavailable, StoreUnavailable
 from idp.web.account import account_pages
 from idp.web.headers import secure
 from idp.web.help import help_pages
@@ -151,6 +151,8 @@ def _refused(pages: Pages, error: HTTPException) -> Response:
 
 def _store_down(pages: Pages, error: StoreUnavailable) -> Response:
     log.error("store_unavailable", path=request.path, request_id=pages.origin().request_id, detail=error.detail)
+    if isinstance(error, EphemeralUnavailable):
+        _record(pages, EventType.REQUEST_REFUSED, Reason.STORE_UNAVAILABLE)
     response = pages.error_page("store_unavailable", 503)
     response.headers["Retry-After"] = "5"
     return response

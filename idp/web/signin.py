@@ -9,15 +9,16 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
+import structlog
 from flask import Blueprint, Response, request
 
 from idp.audit import EventType, Reason
 from idp.errors import Refused, StoreUnavailable
 from idp.signin.dispatch import Step, StepKind
-from idp.signin.interaction import Interaction
+from idp.signin.interaction import AuthorizationRequest, Interaction
 from idp.signin.login import LoginRefused
 from idp.signin.password_change import NewPassword, PasswordRefused
-from idp.signin.signin import MOST_RESTARTS
+from idp.signin.signin import MOST_RESTARTS, application_url
 from idp.web.http import Pages
 from idp.web.step_page import StepView, Telling, show_step
 
@@ -26,7 +27,13 @@ NOTICES = {
     Reason.ABSOLUTE_LIMIT: "absolute_limit",
     Reason.SIGNED_OUT: "signed_out",
     Reason.SIGNED_OUT_BY_APPLICATION: "signed_out",
+    Reason.DIRECTORY_DISABLED: "account_closed",
+    Reason.DIRECTORY_EXPIRED: "account_closed",
+    Reason.DIRECTORY_GONE: "account_closed",
+    Reason.DIRECTORY_OUT_OF_SCOPE: "account_closed",
 }
+
+log = structlog.get_logger(__name__)
 
 
 def signin_pages(pages: Pages) -> Blueprint:
@@ -111,6 +118,10 @@ class Visit:
                 origin=self._pages.origin(),
             )
         except LoginRefused as refused:
+            if refused.told is not None:
+                return self._page(interaction, step, error="not_usable", status=403, typed=typed, told=str(refused.told))
+            if refused.is_unreachable:
+                return self._page(interaction, step, error="directory_unreachable", status=503, typed=typed)
             if not refused.is_throttled:
                 return self._page(interaction, step, error="wrong_credentials", status=403, typed=typed, tries_left=refused.tries_left)
             response = self._page(interaction, step, error="throttled", status=429, typed=typed, wait_minutes=refused.wait_minutes)
@@ -134,7 +145,9 @@ class Visit:
     def password(self, interaction: Interaction, step: Step) -> Response | None:
         """The forced change."""
         form = request.form
-        new = NewPassword(typed=form.get("new_password", ""), repeated=form.get("confirm_password", ""), current=None)
+        new = NewPassword(
+            typed=form.get("new_password", ""), repeated=form.get("confirm_password", ""), current=form.get("current_password", "")
+        )
         try:
             self._signin.change_password(interaction, new, session=self._presence.session, origin=self._pages.origin())
         except PasswordRefused as refused:
@@ -162,7 +175,7 @@ class Visit:
             self._signin.record(EventType.SIGNIN_RESTARTED, Reason.INTERACTION_OF_ANOTHER_BROWSER, origin=self._pages.origin())
             return self._pages.error_page("loop", 400, retry_url="/account")
         try:
-            return self._signin.load(self._id, browser)
+            return self._signin.load(self._id, browser, sign_outs=self._pages.sign_outs())
         except Refused as refused:
             reason = Reason(refused.reason)
         if reason is Reason.INTERACTION_OF_ANOTHER_BROWSER:
@@ -204,12 +217,26 @@ class Visit:
             raise
         pages.remember_establishment(step.establishment)
         if interaction.request is not None and interaction.proof is not None:
-            self._signin.forget_loop(pages.browser_secret(), interaction.request.client_id)
+            self._forget_loop(interaction.request.client_id)
         return response
+
+    def _forget_loop(self, client_id: str) -> None:
+        """The sign-in is written and must be answered, whatever becomes of a counter."""
+        try:
+            self._signin.forget_loop(self._pages.browser_secret(), client_id)
+        except StoreUnavailable as error:
+            log.warning("loop_not_forgotten", request_id=self._pages.origin().request_id, detail=error.detail)
+
+    def _over(self, request: AuthorizationRequest | None) -> Response:
+        """This sign-in was ended before: by another tab, or before the ephemeral store lost what it knew."""
+        self._signin.record(EventType.SIGNIN_RESTARTED, Reason.INTERACTION_EXPIRED, origin=self._pages.origin())
+        return self._pages.error_page(str(Reason.INTERACTION_EXPIRED), 410, retry_url=application_url(request))
 
     def _begin_again(self, interaction: Interaction, reason: Reason) -> Response:
         """Something ended while the person was signing in: nothing was written, so ask again from the start."""
         pages = self._pages
+        if reason is Reason.INTERACTION_EXPIRED:
+            return self._over(interaction.request)
         if reason is Reason.REDIRECT_URI_MISMATCH:
             # Asking again would not help, and there is no address to go back to.
             self._signin.record(EventType.AUTHORIZATION_REFUSED, reason, interaction=interaction, origin=pages.origin())
@@ -224,6 +251,7 @@ class Visit:
     def _cancel(self, interaction: Interaction, step: Step) -> Response:
         if not self._signin.close(interaction):
             return self._back_to_page()
+        self._signin.spend(interaction)
         self._signin.record_cancel(interaction, step, self._pages.origin())
         if interaction.request is None or (step.kind is StepKind.DENY and step.error is None):
             return self._pages.see_other("/help")
@@ -239,6 +267,7 @@ class Visit:
     def _refuse(self, interaction: Interaction, step: Step, reason: Reason) -> Response:
         if interaction.request is None or step.error is None or not self._signin.close(interaction):
             return self._back_to_page()
+        self._signin.spend(interaction)
         answer = self._pages.rooms.provider.refuse(
             interaction.request,
             step.error,

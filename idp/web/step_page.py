@@ -22,13 +22,17 @@ UTC = ZoneInfo("UTC")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Telling:
-    """What a page says beyond its Step: what went wrong with the form just sent. `wait_minutes` 0 means that waiting does not help."""
+    """What a page says beyond its Step: what went wrong with the form just sent. `wait_minutes` 0 means that waiting does not help.
+
+    `told`: why the directory refuses somebody who typed the right password, as a reason code.
+    """
 
     status: int = 200
     error: str | None = None
     typed: str | None = None
     tries_left: int | None = None
     wait_minutes: int | None = None
+    told: str | None = None
     problems: tuple[str, ...] = ()
 
 
@@ -87,6 +91,7 @@ def _login(view: StepView) -> Look:
         "error": told.error,
         "tries_left": told.tries_left,
         "wait_minutes": told.wait_minutes,
+        "told": told.told,
         "notice": view.notice,
     }
     return "signin.html", told.status, context
@@ -105,7 +110,13 @@ def _choose_establishment(view: StepView) -> Look:
 
 def _change_password(view: StepView) -> Look:
     username = view.step.account.username if view.step.account else None
-    context = {"problems": list(view.told.problems), "username": username or view.account_name, "is_forced": True, "asks_current": False}
+    proof = view.interaction.proof
+    context = {
+        "problems": list(view.told.problems),
+        "username": username or view.account_name,
+        "is_forced": True,
+        "asks_current": proof is not None and not proof.is_local,
+    }
     return "change_password.html", view.told.status, {**context, **_actions(view, "password")}
 
 

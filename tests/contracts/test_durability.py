@@ -60,6 +60,7 @@ def test_log_is_opened_again_when_sqlite_made_a_new_one(log: LogSync, tmp_path: 
     log.close()
 
 
+@pytest.mark.sqlite
 def test_nothing_is_answered_when_the_disk_refuses(make_world: MakeWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = make_world()
     file = world.config_path

@@ -1,7 +1,7 @@
 """The contract of the ephemeral store (idp.store.base.Ephemeral), run on every implementation.
 
-An implementation joins by one entry in OPENERS: a function that makes a place of its own under a folder and returns an opener; each call of the
-opener is another process's view of that same place.
+An implementation joins by one entry in OPENERS: a function that makes a place of its own and returns an opener; each call of the opener is another
+process's view of that same place.
 """
 
 import threading
@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from idp.config import EphemeralSettings
 from idp.store.base import Ephemeral
-from idp.store.ephemeral import EmbeddedEphemeral
+from idp.store.ephemeral import open_ephemeral
 from tests.support.fixed_clock import FixedClock
+from tests.support.redis import RedisServer
 
 MINUTE = timedelta(minutes=1)
 INSTANT = timedelta(microseconds=1)
@@ -23,18 +25,25 @@ THREADS = 8
 Opener = Callable[[], Ephemeral]
 
 
-def embedded(folder: Path, clock: FixedClock) -> Opener:
+def embedded(request: pytest.FixtureRequest, clock: FixedClock) -> Opener:
     """SQLite in a file."""
-    return lambda: EmbeddedEphemeral(f"sqlite:///{folder / 'ephemeral.db'}", clock)
+    folder: Path = request.getfixturevalue("tmp_path")
+    return lambda: open_ephemeral(EphemeralSettings(url=f"sqlite:///{folder / 'ephemeral.db'}"), clock)
 
 
-OPENERS: dict[str, Callable[[Path, FixedClock], Opener]] = {"embedded": embedded}
+def redis(request: pytest.FixtureRequest, clock: FixedClock) -> Opener:
+    """A real Redis."""
+    server: RedisServer = request.getfixturevalue("redis_server")
+    return lambda: open_ephemeral(EphemeralSettings(url=server.url), clock, connections=THREADS)
+
+
+OPENERS: dict[str, Callable[[pytest.FixtureRequest, FixedClock], Opener]] = {"embedded": embedded, "redis": redis}
 
 
 @pytest.fixture(params=sorted(OPENERS))
-def opened(request: pytest.FixtureRequest, tmp_path: Path, clock: FixedClock) -> Iterator[Opener]:
+def opened(request: pytest.FixtureRequest, clock: FixedClock) -> Iterator[Opener]:
     """Open the same place as often as wished; all are closed at the end."""
-    opener = OPENERS[request.param](tmp_path, clock)
+    opener = OPENERS[request.param](request, clock)
     made: list[Ephemeral] = []
 
     def make() -> Ephemeral:
@@ -172,6 +181,37 @@ def test_counter_counts_within_its_window_and_begins_again_after_it(store: Ephem
 def test_peek_does_not_count(store: Ephemeral) -> None:
     store.count("kind", "key", MINUTE)
     assert [store.peek("kind", "key") for _ in range(3)] == [1, 1, 1]
+
+
+def test_uncount_takes_one_back_and_never_goes_below_nothing(store: Ephemeral, neighbour: Ephemeral, clock: FixedClock) -> None:
+    store.uncount("kind", "key")
+    assert store.peek("kind", "key") == 0
+    store.count("kind", "key", MINUTE)
+    store.count("kind", "key", MINUTE)
+    clock.advance(timedelta(seconds=30))
+    neighbour.uncount("kind", "key")
+    assert store.peek("kind", "key") == 1
+    store.uncount("kind", "key")
+    store.uncount("kind", "key")
+    assert store.count("kind", "key", MINUTE) == 1
+    # The window is still that of the first count.
+    clock.advance(timedelta(seconds=30))
+    assert store.peek("kind", "key") == 0
+
+
+def test_no_step_is_lost_when_many_count_and_uncount_at_once(opened: Opener) -> None:
+    stores = [opened(), opened()]
+    for _ in range(THREADS * 5):
+        stores[0].count("kind", "key", MINUTE)
+    together(lambda index: [_count_or_uncount(stores[index % 2], index) for _ in range(10)])
+    assert stores[0].peek("kind", "key") == THREADS * 5
+
+
+def _count_or_uncount(store: Ephemeral, index: int) -> None:
+    if index % 2:
+        store.uncount("kind", "key")
+    else:
+        store.count("kind", "key", MINUTE)
 
 
 def test_counters_and_values_do_not_meet_when_named_alike(store: Ephemeral) -> None:

@@ -1,4 +1,4 @@
-"""The contract of the SQL store: transactions, the append-only trail, migrations, and what the narrow queries promise."""
+"""The contract of the SQL store, on SQLite and on a real PostgreSQL: transactions, the append-only trail, migrations, what queries promise."""
 
 import dataclasses
 import os
@@ -6,45 +6,84 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from idp.audit import Event, EventType, Origin
+from idp.audit import Event, EventType, Origin, Reason
 from idp.errors import StoreUnavailable
-from idp.store import tables
+from idp.store import migrations, tables
 from idp.store.base import Account, Establishment
 from idp.store.database import Database
 from idp.store.events import EventFilter
 from idp.store.migrations import current_revision, newest_revision, upgrade
 from tests.support.fixed_clock import FixedClock
+from tests.support.postgresql import PostgreSQLServer
 
 ORIGIN = Origin(request_id="0123456789", address="127.0.0.1")
 
 
-def open_file(folder: Path, *, busy_timeout_seconds: float = 10) -> Database:
-    """A Database on the folder's file, as one process has it."""
-    return Database(f"sqlite:///{folder / 'store.db'}", synchronous="normal", busy_timeout_seconds=busy_timeout_seconds, pool_size=4)
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a store is; `open` gives a view of it as one process has it."""
+
+    url: str
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether it is the embedded one."""
+        return self.url.startswith("sqlite:")
+
+    def open(self, *, busy_timeout_seconds: float = 10, on_events: Callable[[Sequence[Event]], None] | None = None) -> Database:
+        """A Database."""
+        return Database(self.url, synchronous="normal", busy_timeout_seconds=busy_timeout_seconds, pool_size=4, on_events=on_events)
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
+def on_sqlite(tmp_path: Path) -> Place:
+    """An empty embedded store."""
+    return Place(f"sqlite:///{tmp_path / 'store.db'}")
+
+
+@pytest.fixture
+def on_postgresql(postgresql_session: PostgreSQLServer) -> Iterator[Place]:
+    """An empty database of a PostgreSQL server."""
+    name = postgresql_session.create()
+    yield Place(postgresql_session.url(name))
+    postgresql_session.drop(name)
+
+
+@pytest.fixture(params=["on_sqlite", "on_postgresql"])
+def place(request: pytest.FixtureRequest) -> Place:
+    """An empty store of each kind."""
+    found: Place = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture
+def database(place: Place) -> Iterator[Database]:
     """A migrated, empty store."""
-    database = open_file(tmp_path)
+    database = place.open()
     upgrade(database)
     yield database
     database.close()
 
 
 @pytest.fixture
-def neighbour(database: Database, tmp_path: Path) -> Iterator[Database]:
+def neighbour(database: Database, place: Place) -> Iterator[Database]:
     """Another process's view of the same store."""
-    other = open_file(tmp_path)
+    other = place.open()
     yield other
     other.close()
 
@@ -131,15 +170,9 @@ def test_a_reader_keeps_one_snapshot_when_another_writes(database: Database, nei
         assert reader.people.get(account.id) is None
 
 
-def test_audit_lines_are_announced_when_they_committed_and_never_otherwise(tmp_path: Path, clock: FixedClock) -> None:
+def test_audit_lines_are_announced_when_they_committed_and_never_otherwise(place: Place, clock: FixedClock) -> None:
     announced: list[Event] = []
-    database = Database(
-        f"sqlite:///{tmp_path / 'store.db'}",
-        synchronous="normal",
-        busy_timeout_seconds=1,
-        pool_size=1,
-        on_events=announced.extend,
-    )
+    database = place.open(on_events=announced.extend)
     upgrade(database)
     event = an_event(clock)
     with database.write() as tx:
@@ -173,8 +206,11 @@ def test_read_then_write_does_not_fail_when_another_connection_writes_between(da
     assert tally.number == 100
 
 
-def test_sqlite_itself_refuses_what_begin_immediate_avoids(database: Database, tmp_path: Path) -> None:
+def test_sqlite_itself_refuses_what_begin_immediate_avoids(on_sqlite: Place, tmp_path: Path) -> None:
     # The trap, shown on plain sqlite3: this is what every write transaction would risk.
+    migrated = on_sqlite.open()
+    upgrade(migrated)
+    migrated.close()
     path = tmp_path / "store.db"
     first = sqlite3.connect(path, isolation_level=None, timeout=5)
     second = sqlite3.connect(path, isolation_level=None, timeout=5)
@@ -187,8 +223,8 @@ def test_sqlite_itself_refuses_what_begin_immediate_avoids(database: Database, t
     second.close()
 
 
-def test_a_writer_waits_for_another_then_says_unavailable(database: Database, tmp_path: Path) -> None:
-    impatient = open_file(tmp_path, busy_timeout_seconds=0.1)
+def test_a_writer_waits_for_another_then_says_unavailable(database: Database, place: Place) -> None:
+    impatient = place.open(busy_timeout_seconds=0.1)
     with database.write() as tx:
         tx.revisions.advance("tally")
         with pytest.raises(StoreUnavailable), impatient.write() as other:
@@ -223,10 +259,12 @@ def test_the_file_is_in_wal_mode_with_the_configured_durability(tmp_path: Path, 
 # The trail
 
 
-@pytest.mark.parametrize(
-    "statement", ["UPDATE events SET actor = 'nobody'", "DELETE FROM events", "INSERT OR REPLACE INTO events SELECT * FROM events"]
-)
-def test_the_trail_refuses_to_be_changed(database: Database, clock: FixedClock, statement: str) -> None:
+@pytest.mark.parametrize("statement", ["UPDATE events SET actor = 'nobody'", "DELETE FROM events", "replace", "truncate"])
+def test_the_trail_refuses_to_be_changed(database: Database, place: Place, clock: FixedClock, statement: str) -> None:
+    replacing = "INSERT OR REPLACE INTO events SELECT * FROM events"
+    if not place.is_sqlite:
+        replacing = "INSERT INTO events SELECT * FROM events ON CONFLICT (id) DO UPDATE SET actor = 'nobody'"
+    statement = {"replace": replacing, "truncate": "DELETE FROM events" if place.is_sqlite else "TRUNCATE events"}.get(statement, statement)
     with database.write() as tx:
         tx.events.append(an_event(clock))
     with pytest.raises(DBAPIError), database.write() as tx:
@@ -236,12 +274,18 @@ def test_the_trail_refuses_to_be_changed(database: Database, clock: FixedClock, 
     assert line["actor"] == "system"
 
 
-def test_the_trail_refuses_to_be_changed_by_any_other_program(database: Database, tmp_path: Path, clock: FixedClock) -> None:
+def test_the_trail_refuses_to_be_changed_by_any_other_program(database: Database, place: Place, clock: FixedClock) -> None:
     with database.write() as tx:
         tx.events.append(an_event(clock))
-    stranger = sqlite3.connect(tmp_path / "store.db", isolation_level=None)
-    for statement in ("UPDATE events SET reason = 'x'", "DELETE FROM events WHERE id = 1", "REPLACE INTO events SELECT * FROM events"):
-        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+    stranger: Any
+    if place.is_sqlite:
+        stranger = sqlite3.connect(place.url.removeprefix("sqlite:///"), isolation_level=None)
+        replacing = "REPLACE INTO events SELECT * FROM events"
+    else:
+        stranger = psycopg.connect(place.url, autocommit=True)
+        replacing = "TRUNCATE events"
+    for statement in ("UPDATE events SET reason = 'x'", "DELETE FROM events WHERE id = 1", replacing):
+        with pytest.raises((sqlite3.IntegrityError, psycopg.errors.RaiseException), match="append-only"):
             stranger.execute(statement)
     stranger.close()
 
@@ -262,6 +306,28 @@ def test_the_trail_is_read_in_order_and_by_filter(database: Database, clock: Fix
         assert everything[0]["at"].endswith("+00:00")
 
 
+def test_who_follows_the_trail_misses_no_line_that_is_committed_late(database: Database, neighbour: Database, clock: FixedClock) -> None:
+    def settled(after_id: int = 0) -> list[int]:
+        with database.read() as tx:
+            return [line["id"] for line in tx.events.read(EventFilter(after_id=after_id, is_settled=True))]
+
+    with database.write() as tx:
+        tx.events.append(an_event(clock))
+    (first,) = settled()
+    with database.write() as early:
+        early.revisions.advance("tally")
+        early.events.append(an_event(clock))
+        if not database.is_sqlite:  # there, nobody else can write before the first has ended
+            with neighbour.write() as late:
+                late.events.append(an_event(clock))
+            # Numbered after a line that nobody can see yet: whoever paged past it would never see that one.
+            assert settled(first) == []
+    if database.is_sqlite:
+        with neighbour.write() as late:
+            late.events.append(an_event(clock))
+    assert settled(first) == [first + 1, first + 2]
+
+
 # Migrations
 
 
@@ -272,8 +338,76 @@ def test_a_store_from_empty_has_exactly_the_tables_of_the_program(database: Data
         assert {column["name"]: column["nullable"] for column in found.get_columns(name)} == {
             column.name: column.nullable for column in table.columns
         }
-        assert {index["name"] for index in found.get_indexes(name)} == {index.name for index in table.indexes}
+        # PostgreSQL shows the index behind a unique constraint too.
+        indexes = {index["name"] for index in found.get_indexes(name) if "duplicates_constraint" not in index}
+        assert indexes == {index.name for index in table.indexes}
+    with database.read() as tx:
+        context = MigrationContext.configure(tx.connection, opts={"compare_type": True})
+        assert compare_metadata(context, tables.metadata) == []
     assert current_revision(database) == newest_revision()
+
+
+def migrate_to(database: Database, revision: str) -> None:
+    """Bring an empty store to an earlier revision."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    with database.write() as tx:
+        # Alembic commits by itself on a connection that has said nothing yet (`upgrade` has always asked for the revision).
+        tx.connection.execute(text("SELECT 1"))
+        config.attributes["connection"] = tx.connection
+        command.upgrade(config, revision)
+
+
+# What a store of the first release may hold: one row a table that later migrations change, and those that they lean on.
+OF_0001 = (
+    "INSERT INTO establishments (id, slug, name, time_zone, contact_name, contact_phone, contact_email, source, created_at)"
+    " VALUES ('e1', 'tilleuls', 'Les Tilleuls', 'Europe/Paris', '', '', '', 'config', 1)",
+    "INSERT INTO accounts (id, status, given_name, family_name, email_verified, phone_number_verified, address, is_demo, created_at, updated_at)"
+    " VALUES ('active', 'active', 'Claire', 'Dubois', TRUE, FALSE, '{\"locality\": \"Brest\"}', FALSE, 1, 1),"
+    " ('cut', 'suspended', 'Marc', 'Morel', FALSE, FALSE, NULL, FALSE, 1, 2), ('gone', 'ended', 'Ana', 'Ruiz', FALSE, FALSE, NULL, FALSE, 1, 2)",
+    "INSERT INTO attachments (id, account_id, establishment_id, profile, first_day, created_at)"
+    " VALUES ('a1', 'active', 'e1', 'nurse', '2026-01-31', 1)",
+    "INSERT INTO sessions (id, cookie_digest, account_id, establishment_id, auth_time, amr, acr, connector, zone, address, user_agent, created_at,"
+    " last_active_at, expires_at) VALUES ('s1', 'd1', 'active', 'e1', 1, 'pwd', 'eidas1', 'local', '', '', '', 1, 1, 9)",
+    "INSERT INTO grants (id, session_id, account_id, client_id, establishment_id, scope, resources, claims, auth_time, amr, acr, zone, is_offline,"
+    " has_tokens, created_at, expires_at) VALUES ('g1', 's1', 'active', 'carnet', 'e1', 'openid', '[]', NULL, 1, 'pwd', 'eidas1', '', FALSE,"
+    " TRUE, 1, 9)",
+    "INSERT INTO passwords (account_id, hash, previous, must_change, changed_at) VALUES ('active', 'h', '[\"old\"]', FALSE, 1)",
+    "INSERT INTO events (at, type, actor, zone, address, network_chain, user_agent, amr, request_id, details)"
+    " VALUES (1, 'server.started', 'system', '', '', '', '', '', '0123456789', '{}')",
+)
+
+
+def test_a_store_of_the_first_release_keeps_what_it_holds(place: Place, clock: FixedClock) -> None:
+    database = place.open()
+    migrate_to(database, "0001")
+    with database.write() as tx:
+        for statement in OF_0001:
+            tx.connection.execute(text(statement))
+    assert upgrade(database) == ("0001", newest_revision())
+    with database.read() as tx:
+        active, cut, gone = (tx.people.get(key) for key in ("active", "cut", "gone"))
+        assert active is not None
+        assert cut is not None
+        assert gone is not None
+        assert (active.cut_by, cut.cut_by, gone.cut_by) == (None, "operator", "operator")
+        assert (active.is_break_glass, active.address, active.email_verified) == (False, {"locality": "Brest"}, True)
+        (attachment,) = tx.people.attachments("active")
+        assert (attachment.source, attachment.first_day, attachment.last_day) == ("operator", date(2026, 1, 31), None)
+        password = tx.people.password("active")
+        assert password is not None
+        assert (password.previous, password.must_change) == (("old",), False)
+        (session,) = tx.sessions.open_of("active")
+        (grant,) = tx.grants.of_session(session.id)
+        assert (session.amr, grant.resources, grant.claims, grant.has_tokens) == (("pwd",), (), None, True)
+        assert [line["type"] for line in tx.events.newest(10)] == ["server.started"]
+        context = MigrationContext.configure(tx.connection, opts={"compare_type": True})
+        assert compare_metadata(context, tables.metadata) == []
+    with database.write() as tx:
+        tx.events.append(an_event(clock))
+    with pytest.raises(DBAPIError, match="append-only"), database.write() as tx:
+        tx.connection.execute(text("DELETE FROM events"))
+    database.close()
 
 
 def test_migrating_twice_changes_nothing(database: Database, clock: FixedClock) -> None:
@@ -284,7 +418,7 @@ def test_migrating_twice_changes_nothing(database: Database, clock: FixedClock) 
         assert len(tx.people.matching("jeanne", None)) == 1
 
 
-def test_two_processes_may_migrate_at_once(tmp_path: Path) -> None:
+def test_two_processes_may_migrate_at_once(place: Place) -> None:
     program = (
         "import sys\n"
         "from idp.store.database import Database\n"
@@ -294,7 +428,7 @@ def test_two_processes_may_migrate_at_once(tmp_path: Path) -> None:
         "print(upgrade(database)[0])\n"
         "database.close()\n"
     )
-    command = [sys.executable, "-W", "error", "-c", program, f"sqlite:///{tmp_path / 'store.db'}"]
+    command = [sys.executable, "-W", "error", "-c", program, place.url]
     running = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)
     ]
@@ -306,13 +440,13 @@ def test_two_processes_may_migrate_at_once(tmp_path: Path) -> None:
     assert [process.returncode for process in running] == [0, 0], outputs
     # The one that came second either waited and found it done, or came after.
     assert "None" in {out.strip() for out, _ in outputs} <= {"None", newest_revision()}
-    database = open_file(tmp_path)
+    database = place.open()
     assert current_revision(database) == newest_revision()
     database.close()
 
 
-def test_threads_of_one_process_may_migrate_at_once(tmp_path: Path) -> None:
-    views = [open_file(tmp_path), open_file(tmp_path)]
+def test_threads_of_one_process_may_migrate_at_once(place: Place) -> None:
+    views = [place.open(), place.open()]
     barrier = threading.Barrier(2)
 
     def migrate(view: Database) -> str:
@@ -378,6 +512,111 @@ def test_an_identifier_is_taken_once_in_its_scope(database: Database, clock: Fix
         tx.people.add(an_account(clock, "autre"), found_by=(("username", "jeanne", ""),))
     with database.read() as tx:
         assert len(tx.people.matching("jeanne", None)) == 1
+
+
+# What several do at once
+
+
+def test_who_holds_an_account_is_alone_with_it_and_sees_what_the_one_before_did(
+    database: Database, neighbour: Database, clock: FixedClock
+) -> None:
+    account = an_account(clock, "jeanne")
+    with database.write() as tx:
+        tx.people.add(account, found_by=())
+
+    def count_up(view: Database) -> None:
+        for _ in range(25):
+            with view.write() as tx:
+                held = tx.people.held(account.id)
+                assert held is not None
+                tx.people.change(account.id, clock.now(), family_name=str(int(held.family_name or 0) + 1))
+
+    with database.write() as tx:
+        tx.people.change(account.id, clock.now(), family_name="0")
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(count_up, [database, neighbour, database, neighbour]))
+    with database.read() as tx:
+        after = tx.people.get(account.id)
+    assert after is not None
+    assert after.family_name == "100"
+
+
+def test_who_locks_a_name_is_alone_and_who_shares_it_is_not(database: Database, neighbour: Database) -> None:
+    inside: list[int] = []
+    most: list[int] = []
+
+    def work(view: Database) -> None:
+        for _ in range(15):
+            with view.write() as tx:
+                tx.lock("registry")
+                inside.append(1)
+                most.append(len(inside))
+                tx.revisions.get("tally")
+                inside.pop()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, [database, neighbour, database, neighbour]))
+    assert max(most) == 1
+    if not database.is_sqlite:
+        with database.write() as tx, neighbour.write() as other:
+            tx.share("registry")
+            other.share("registry")
+            other.lock("keys")
+
+
+def test_two_first_passwords_and_two_agreements_at_once_make_no_error(database: Database, neighbour: Database, clock: FixedClock) -> None:
+    people = [an_account(clock, f"personne{number}") for number in range(20)]
+    with database.write() as tx:
+        for account in people:
+            tx.people.add(account, found_by=())
+    barrier = threading.Barrier(2)
+
+    def write(view: Database) -> None:
+        for account in people:
+            barrier.wait(30)
+            with view.write() as tx:
+                tx.people.hold(account.id)
+                tx.people.set_password(account.id, f"hash {id(view)}", must_change=False, now=clock.now())
+                tx.clients.consent(account.id, "carnet", scope=frozenset({"openid", f"s{id(view)}"}), now=clock.now())
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(write, [database, neighbour]))
+    with database.read() as tx:
+        for account in people:
+            password = tx.people.password(account.id)
+            assert password is not None
+            assert {password.hash, *password.previous} == {f"hash {id(database)}", f"hash {id(neighbour)}"}
+            assert len(tx.clients.consented_scope(account.id, "carnet")) == 3
+
+
+# Values
+
+
+def test_text_that_a_stranger_sent_is_found_nowhere_and_breaks_nothing(database: Database, clock: FixedClock) -> None:
+    account = an_account(clock, "jeanne")
+    with database.write() as tx:
+        tx.people.add(account, found_by=(("username", "jeanne", ""),))
+        tx.events.append(dataclasses.replace(an_event(clock), details={"claimed": "a\x00b", "emoji": "é😀"}))
+    with database.read() as tx:
+        for text_sent in ("\x00", "jeanne\x00", "a\x00b", "x" * 5000, "%", "_", "' OR 1=1 --"):
+            assert tx.people.matching(text_sent, None) == ()
+            assert tx.people.get(text_sent) is None
+            assert tx.clients.revision(text_sent) is None
+            assert tx.establishments.by_slug(text_sent) is None
+            assert tx.establishments.logo(text_sent) is None
+            assert tx.sessions.get(text_sent) is None
+            assert tx.grants.code(text_sent) is None
+            assert not tx.grants.is_spent(text_sent, text_sent)
+            # SQLite reads a pattern up to its NUL; only operators search.
+            assert "\x00" in text_sent or tx.people.search(text_sent) == ()
+        (line,) = tx.events.newest(1)
+    assert line["details"] == {"claimed": "a\x00b", "emoji": "é😀"}
+
+
+def test_what_is_too_long_for_a_column_is_in_no_event(clock: FixedClock) -> None:
+    columns = tables.events.c
+    assert max(len(kind) for kind in EventType) <= columns.type.type.length
+    assert max(len(reason) for reason in Reason) <= columns.reason.type.length
 
 
 # One-time things

@@ -20,6 +20,8 @@ from tests.support.journey import IN_THE_WRONG_FIELD
 from tests.support.relying_party import RelyingParty
 from tests.support.world import World
 
+pytestmark = pytest.mark.sqlite
+
 RUBBISH = b"this is no database, " * 400
 
 

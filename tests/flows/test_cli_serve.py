@@ -132,6 +132,7 @@ def test_server_answers_counts_and_stops_without_orphans(operator: Operator) -> 
         assert json.loads(line)["level"] in {"info", "warning"}, line
 
 
+@pytest.mark.sqlite
 def test_server_finishes_the_request_in_flight_when_told_to_stop(operator: Operator) -> None:
     with serving(operator) as server:
         server.ready()

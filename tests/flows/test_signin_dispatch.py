@@ -136,6 +136,8 @@ def facts(**changes: Any) -> Facts:
     person = "proof" in known or changes.get("session") is not None
     values: dict[str, Any] = {
         "now": NOW,
+        "word_at": None,
+        "longest_silence": timedelta(hours=4),
         "interaction": interaction,
         "session": None,
         "client": client() if asked else None,

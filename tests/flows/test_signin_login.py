@@ -197,6 +197,7 @@ def test_twenty_threads_cannot_outrun_the_throttle(world: World) -> None:
     assert statuses.count(403) == hashes(world) - counted
 
 
+@pytest.mark.sqlite
 def test_sign_in_is_refused_plainly_when_the_counters_cannot_be_kept(world: World) -> None:
     browser, page = at_sign_in(world)
     before, counted = issued(world), hashes(world)

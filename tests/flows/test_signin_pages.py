@@ -340,6 +340,7 @@ def test_page_says_so_when_the_program_breaks(world: World) -> None:
     assert (event["reason"], event["request_id"]) == ("internal_error", page.support_code)
 
 
+@pytest.mark.sqlite
 def test_page_says_so_when_the_database_is_gone(world: World) -> None:
     browser, page = at_sign_in(world)
     world.application.database.close()
@@ -353,6 +354,7 @@ def test_page_says_so_when_the_database_is_gone(world: World) -> None:
     assert ready.status_code in {200, 503}
 
 
+@pytest.mark.sqlite
 def test_readiness_names_the_store_that_does_not_answer(world: World) -> None:
     browser = world.browser()
     assert browser.request("GET", "/healthz").json() == {"status": "ok"}

@@ -186,7 +186,7 @@ def test_second_process_follows_within_the_reload_time(world: World, second: App
     with world.database.read() as tx:
         carnet = client.get(tx, "carnet")
     assert carnet is not None
-    token, _ = second.provider.mint.access_token(carnet, (), ("x",), grant=None)
+    token, _ = second.provider.mint.access_token(carnet, (), ("x",), live=None)
     assert kid(token) in by_state(world, "current")
 
 
@@ -199,7 +199,7 @@ def test_second_process_looks_again_at_once_when_a_kid_is_unknown(world: World, 
     with world.database.read() as tx:
         carnet = third.provider.registry.get(tx, "carnet")
     assert carnet is not None
-    token, _ = third.provider.mint.access_token(carnet, (), ("x",), grant=None)
+    token, _ = third.provider.mint.access_token(carnet, (), ("x",), live=None)
     third.close()
     assert kid(token) not in jwks_of(second)
     assert second.provider.mint.read_access_token(token) is not None

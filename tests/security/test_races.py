@@ -15,18 +15,35 @@ import httpx
 import pytest
 from sqlalchemy import func, select
 
+from idp import registry
+from idp.audit import Author, Origin, Reason
 from idp.crypto import digest
+from idp.endings import Cause, end_session
+from idp.errors import Refused
+from idp.oauth import keys
+from idp.people import accounts
+from idp.signin.local import CONNECTOR
+from idp.signin.password_change import NewPassword, PasswordRefused
 from idp.store.base import Grant
 from idp.store.tables import codes, grants, refresh_tokens
+from tests.conftest import MakeWorld
 from tests.support.browser import Browser
 from tests.support.relying_party import ASSERTION_TYPE, RelyingParty
-from tests.support.world import World
+from tests.support.world import World, open_database
 
 THREADS = 20
 ROUNDS = 50
 BETWEEN = timedelta(seconds=10)  # more than eight authorizations a minute of one browser would look like a loop
+ORIGIN = Origin(request_id="0123456789", address="127.0.0.1")
+OPERATOR = Author("operator:essai", ORIGIN)
 T = TypeVar("T")
 Race = Callable[[Callable[[], T]], list[T]]
+
+
+@pytest.fixture
+def world(make_world: MakeWorld) -> World:
+    """A Vestibule that serves so many at once."""
+    return make_world(server={"threads": THREADS})
 
 
 @pytest.fixture
@@ -42,6 +59,23 @@ def race() -> Iterator[Race[Any]]:
                 return act()
 
             return list(pool.map(begin, range(THREADS)))
+
+        yield run
+
+
+@pytest.fixture
+def duel() -> Iterator[Callable[..., list[Any]]]:
+    """Let different things happen at the same instant, one thread each; what each gave."""
+    with ThreadPoolExecutor(8) as pool:
+
+        def run(*acts: Callable[[], Any]) -> list[Any]:
+            barrier = threading.Barrier(len(acts), timeout=60)
+
+            def begin(act: Callable[[], Any]) -> Any:
+                barrier.wait()
+                return act()
+
+            return list(pool.map(begin, acts))
 
         yield run
 
@@ -288,3 +322,151 @@ def test_a_repeated_answer_is_not_given_for_another_scope(world: World) -> None:
     refused = party.refresh(token, scope="openid profile")
     assert (refused.status_code, refused.json()["error"]) == (400, "invalid_scope")
     assert grant_of(world, token).ended_at is None
+
+
+# Two different things at once: whoever is second sees what the first did
+
+
+def at_the_end(world: World, browser: Browser, party: RelyingParty, person: str = "claire") -> Callable[[], httpx.Response]:
+    """The password was given; what is left is the one request that ends the sign-in."""
+    world.clock.advance(BETWEEN)
+    form = browser.get(party.begin()).forms["signin-form"]
+    fields = {**form.fields, "identifier": world.person(person).username, "password": world.password}
+    answered = browser.request("POST", form.action, data=fields, headers={"Origin": world.issuer})
+    assert answered.status_code == 303, answered.text
+    cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in browser.jar.values())
+    return partial(_visit, world, answered.headers["Location"], cookies)
+
+
+def code_in(response: httpx.Response) -> str | None:
+    """The code that a response sends to the application."""
+    return httpx.URL(response.headers.get("Location", "")).params.get("code")
+
+
+def test_nothing_lives_on_when_a_person_is_suspended_at_the_end_of_the_sign_in(world: World, duel: Callable[..., list[Any]]) -> None:
+    account = world.account("claire")
+    party = world.relying_party("carnet")
+    issued = 0
+
+    def suspend() -> None:
+        with world.database.write() as tx:
+            accounts.suspend(tx, account, OPERATOR, clock=world.clock)
+
+    for _ in range(ROUNDS):
+        finish = at_the_end(world, world.browser(), party)
+        response, _ = duel(finish, suspend)
+        assert response.status_code < 500
+        code = code_in(response)
+        with world.database.read() as tx:
+            assert tx.sessions.open_of(account.id) == ()
+            assert tx.grants.open_of_account(account.id) == ()
+        if code is not None:
+            issued += 1
+            assert party.redeem(code).status_code == 400
+        with world.database.write() as tx:
+            accounts.reinstate(tx, account, OPERATOR, clock=world.clock)
+    assert len(world.events("token.issued")) == 0
+    assert len(world.events("authorization.granted")) == issued
+
+
+def test_an_application_that_got_tokens_is_told_when_the_person_signs_out_at_that_instant(
+    world: World, duel: Callable[..., list[Any]]
+) -> None:
+    account = world.account("claire")
+    party = world.relying_party("carnet")
+    presences = world.application.signin.presences
+    for _ in range(ROUNDS):
+        browser = world.browser()
+        code = code_in(at_the_end(world, browser, party)())
+        assert code is not None
+        with world.database.read() as tx:
+            (session,) = tx.sessions.open_of(account.id)
+        response, _ = duel(partial(party.redeem, code), partial(presences.sign_out, session, ORIGIN))
+        assert response.status_code in {200, 400}
+        with world.database.read() as tx:
+            told = [notice.client_id for notice in tx.outbox.recent(500) if notice.session_id == session.id]
+        assert told == (["carnet"] if response.status_code == 200 else [])
+        if response.status_code == 200:
+            assert_dead(party, response.json())
+
+
+def test_one_password_stands_when_two_changes_are_made_at_once(world: World, duel: Callable[..., list[Any]]) -> None:
+    account = world.account("claire")
+    change = world.application.signin.password_change
+    present = world.password
+
+    def replace(typed: str) -> str | None:
+        try:
+            change.change(
+                account.id, NewPassword(typed=typed, repeated=typed, current=present), connector=CONNECTOR, keep=None, origin=ORIGIN
+            )
+        except PasswordRefused:
+            return None
+        return typed
+
+    for number in range(10):
+        world.clock.advance(BETWEEN)
+        wanted = [f"Quatre Marmottes {word} {number}" for word in ("Dansent", "Chantent")]
+        done = [typed for typed in duel(*(partial(replace, typed) for typed in wanted)) if typed is not None]
+        assert len(done) == 1, number
+        with world.database.read() as tx:
+            password = tx.people.password(account.id)
+        assert password is not None
+        assert world.application.hasher.verify(password.hash, done[0])
+        present = done[0]
+    assert len(world.events("password.changed")) == 10
+
+
+def test_no_more_sessions_than_allowed_when_sign_ins_end_at_once(make_world: MakeWorld, duel: Callable[..., list[Any]]) -> None:
+    world = make_world(sessions={"concurrent": 2}, server={"threads": THREADS})
+    account, party = world.account("claire"), world.relying_party("carnet")
+    for _ in range(10):
+        responses = duel(*(at_the_end(world, world.browser(), party) for _ in range(6)))
+        assert sum(code_in(response) is not None for response in responses) == 2
+        assert {response.status_code for response in responses} <= {200, 303}  # 200: which one to close?
+        with world.database.read() as tx:
+            sessions = tx.sessions.open_of(account.id)
+        assert len(sessions) == 2
+        with world.database.write() as tx:
+            for session in sessions:
+                end_session(tx, session, Cause(Reason.SIGNED_OUT, "system", ORIGIN), clock=world.clock)
+
+
+def test_a_configuration_is_applied_once_when_two_processes_start_at_once(
+    make_world: MakeWorld, duel: Callable[..., list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RACE_SECRET", "un-secret-bien-assez-long-pour-cette-course")
+    for number in range(5):
+        slugs = [{"slug": f"maison-{number}-{index}", "name": f"Maison {index}"} for index in range(4)]
+        clients = [
+            {"client_id": f"app-{number}", "name": "Appli", "redirect_uris": ["https://app.example/cb"], "secret": "env:RACE_SECRET"}
+        ]
+        world = make_world(establishments=slugs, clients=clients)
+        views = [open_database(world.config) for _ in range(4)]
+        applied = duel(*(partial(registry.apply, view, world.config, OPERATOR, clock=world.clock) for view in views))
+        assert sorted(one.is_new for one in applied) == [False, False, False, True]
+        assert len(world.events("configuration.applied")) == 1
+        assert len(world.events("establishment.changed")) == 4
+        with world.database.read() as tx:
+            revision = tx.revisions.get(registry.CONFIGURATION)
+        assert revision is not None
+        assert revision.number == 1
+        for view in views:
+            view.close()
+
+
+def test_keys_are_rotated_once_when_two_workers_find_them_old(world: World, duel: Callable[..., list[Any]]) -> None:
+    def rotate() -> bool:
+        try:
+            with world.database.write() as tx:
+                keys.rotate(tx, world.application.keyring, world.clock, actor="system", origin=ORIGIN)
+        except Refused:
+            return False
+        return True
+
+    for _ in range(5):
+        world.clock.advance(timedelta(hours=1))
+        assert sorted(duel(rotate, rotate, rotate)) == [False, False, True]
+        with world.database.read() as tx:
+            states = Counter((key.alg, key.state) for key in tx.keys.all() if key.state != "retired")
+        assert states == {(alg, state): 1 for alg in ("RS256", "ES256") for state in ("next", "current")}

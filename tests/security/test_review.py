@@ -320,6 +320,7 @@ def test_one_interaction_is_closed_once_when_a_form_in_flight_stored_it_again(wo
     assert not signin.close(interaction)
 
 
+@pytest.mark.sqlite
 def test_page_goes_on_when_the_database_did_not_answer_at_the_end_of_the_sign_in(make_world: MakeWorld) -> None:
     world = make_world(database={"busy_timeout": "100ms"})
     browser, party = world.browser(), world.relying_party()

@@ -4,13 +4,13 @@ A whole journey is walked, then every column of every table and every byte of th
 """
 
 import base64
-import sqlite3
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
 from joserfc.jwk import ECKey, RSAKey
+from sqlalchemy import Connection, create_engine, inspect, text
+from sqlalchemy.pool import NullPool
 
 from idp.crypto import Keyring, digest
 from idp.errors import VestibuleError
@@ -45,28 +45,36 @@ def _text(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
-def values(file: Path) -> Iterator[tuple[str, bytes]]:
+def values(connection: Connection) -> Iterator[tuple[str, bytes]]:
     """Every value of every column of every table, as bytes, with where it stands."""
-    connection = sqlite3.connect(file)
-    for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
-        cursor = connection.execute(f'SELECT * FROM "{table}"')
-        names = [column[0] for column in cursor.description]
-        for row in cursor:
-            for name, value in zip(names, row, strict=True):
+    for table in inspect(connection).get_table_names():
+        for row in connection.execute(text(f'SELECT * FROM "{table}"')).mappings():
+            for name, value in row.items():
                 if value is not None:
                     yield f"{table}.{name}", value if isinstance(value, bytes) else str(value).encode()
-    connection.close()
+
+
+def passing(world: World) -> Iterator[tuple[str, bytes]]:
+    """The same of the ephemeral store."""
+    if world.stores.redis is not None:
+        for key, dumped in world.stores.redis.remembered().items():
+            yield "the name of a key", key
+            yield key.decode(), dumped
+        return
+    engine = create_engine(f"sqlite:///{world.folder / 'ephemeral.db'}", poolclass=NullPool)
+    with engine.connect() as connection:
+        yield from values(connection)
 
 
 def test_no_secret_is_in_any_column(world: World, secrets: Mapping[str, str]) -> None:
-    seen = 0
-    for file in ("vestibule.db", "ephemeral.db"):
-        for place, value in values(world.folder / file):
-            seen += 1
-            assert found_in(secrets, value) == [], place
-    assert seen > 500
+    with world.database.read() as tx:
+        lasting = list(values(tx.connection))
+    for place, value in (*lasting, *passing(world)):
+        assert found_in(secrets, value) == [], place
+    assert len(lasting) > 500
 
 
+@pytest.mark.sqlite
 def test_no_secret_is_in_any_byte_of_the_files(world: World, secrets: Mapping[str, str]) -> None:
     files = [file for file in world.folder.iterdir() if ".db" in file.name]
     assert {file.name for file in files} >= {"vestibule.db", "vestibule.db-wal", "ephemeral.db"}
@@ -93,12 +101,11 @@ def test_what_was_typed_by_mistake_is_only_a_keyed_hash(world: World, secrets: M
 
 def test_digests_open_nothing(world: World, secrets: Mapping[str, str]) -> None:
     signed_in = world.sign_in("claire", "carnet")
-    connection = sqlite3.connect(world.folder / "vestibule.db")
-    refresh = [row[0] for row in connection.execute("SELECT digest FROM refresh_tokens")]
-    codes = [row[0] for row in connection.execute("SELECT digest FROM codes")]
-    cookies = [row[0] for row in connection.execute("SELECT cookie_digest FROM sessions WHERE ended_at IS NULL")]
-    client_secrets = [row[0] for row in connection.execute("SELECT secret_digest FROM clients WHERE client_id = 'carnet'")]
-    connection.close()
+    with world.database.read() as tx:
+        refresh = [row[0] for row in tx.connection.execute(text("SELECT digest FROM refresh_tokens"))]
+        codes = [row[0] for row in tx.connection.execute(text("SELECT digest FROM codes"))]
+        cookies = [row[0] for row in tx.connection.execute(text("SELECT cookie_digest FROM sessions WHERE ended_at IS NULL"))]
+        client_secrets = [row[0] for row in tx.connection.execute(text("SELECT secret_digest FROM clients WHERE client_id = 'carnet'"))]
     party = signed_in.party
     assert min(map(len, (refresh, codes, cookies, client_secrets))) >= 1
     assert {party.refresh(value).status_code for value in refresh} == {400}
@@ -125,10 +132,9 @@ class _Place:
 
 def sealed(world: World) -> list[tuple[str, bytes, str]]:
     """Every seal of the database: purpose, seal, and the row it is bound to."""
-    connection = sqlite3.connect(world.folder / "vestibule.db")
-    answers = connection.execute("SELECT sealed_answer, digest FROM refresh_tokens WHERE sealed_answer IS NOT NULL").fetchall()
-    keys = connection.execute("SELECT sealed_private, kid FROM signing_keys").fetchall()
-    connection.close()
+    with world.database.read() as tx:
+        answers = tx.connection.execute(text("SELECT sealed_answer, digest FROM refresh_tokens WHERE sealed_answer IS NOT NULL")).all()
+        keys = tx.connection.execute(text("SELECT sealed_private, kid FROM signing_keys")).all()
     return [(ANSWER_SEAL, seal, row) for seal, row in answers] + [(SEAL, seal, row) for seal, row in keys]
 
 
@@ -171,10 +177,10 @@ def test_a_sealed_answer_moved_to_another_token_gives_nobody_else_his_tokens(wor
     hers, his = world.sign_in("claire", "carnet"), world.sign_in("rose", "carnet")
     hers.party.refresh(hers.tokens.refresh)
     his.party.refresh(his.tokens.refresh)
-    connection = sqlite3.connect(world.folder / "vestibule.db", isolation_level=None)
-    query = "UPDATE refresh_tokens SET sealed_answer = (SELECT sealed_answer FROM refresh_tokens WHERE digest = ?) WHERE digest = ?"
-    assert connection.execute(query, (digest(his.tokens.refresh), digest(hers.tokens.refresh))).rowcount == 1
-    connection.close()
+    query = "UPDATE refresh_tokens SET sealed_answer = (SELECT sealed_answer FROM refresh_tokens WHERE digest = :his) WHERE digest = :hers"
+    rows = {"his": digest(his.tokens.refresh), "hers": digest(hers.tokens.refresh)}
+    with world.arranging() as tx:
+        assert tx.connection.execute(text(query), rows).rowcount == 1
     response = hers.party.refresh(hers.tokens.refresh)
     assert response.status_code == 500
     assert response.json().keys() == {"error", "error_description"}

@@ -19,6 +19,7 @@ from tests.support.cast import PASSWORD, Registered, clients, settle
 from tests.support.listener import Listener
 from tests.support.processes import answers, free_port, running, vestibule
 from tests.support.relying_party import RelyingParty
+from tests.support.stores import Stores
 from tests.support.world import open_database, write_config
 
 
@@ -57,7 +58,9 @@ class LiveServer:
 
 
 @contextmanager
-def live_server(folder: Path, listener: Listener, settings: Mapping[str, Any] | None = None) -> Iterator[LiveServer]:
+def live_server(
+    folder: Path, listener: Listener, settings: Mapping[str, Any] | None = None, *, stores: Stores | None = None
+) -> Iterator[LiveServer]:
     """Serve from a private folder for the length of the block."""
     clock = SystemClock()
     port, admin_port = free_port(), free_port()
@@ -66,7 +69,8 @@ def live_server(folder: Path, listener: Listener, settings: Mapping[str, Any] | 
     listens = {"listen": f"127.0.0.1:{port}", "admin_listen": f"127.0.0.1:{admin_port}", "workers": 1}
     # Retries come at once: a test that waits for one must not wait long.
     base: dict[str, Any] = {"issuer": issuer, "server": listens, "logout": {"retries": ["500ms", "1s", "1s", "2s"]}}
-    config_path = write_config(folder, {**base, **(settings or {})})
+    stores = stores or Stores()
+    config_path = write_config(folder, {**base, **(settings or {})}, stores.place(folder))
     registered = clients(clock, listener.url)
     database = open_database(load(config_path))
     upgrade(database)
@@ -79,6 +83,7 @@ def live_server(folder: Path, listener: Listener, settings: Mapping[str, Any] | 
         server = LiveServer(issuer, f"http://127.0.0.1:{admin_port}", folder, config_path, log, registered)
         with server._opened:
             yield server
+    stores.remove(folder)
 
 
 def vestibule_command(config_path: Path, *arguments: str) -> list[str]:

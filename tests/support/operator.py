@@ -4,7 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from idp.cli.place import operating_user
 from idp.config import load
 from idp.store.database import Database, Transaction
 from idp.store.events import EventFilter
+from tests.support.stores import Settings, Stores
 
 ACTOR = f"operator:{operating_user()}"
 
@@ -25,6 +26,7 @@ class Operator:
     """One operator, one configuration file."""
 
     config_path: Path
+    stores: Settings = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -58,7 +60,7 @@ class Operator:
     @contextmanager
     def looking(self) -> Iterator[Transaction]:
         """A look into the store."""
-        database = Database(load(self.config_path).database.url, synchronous="normal", busy_timeout_seconds=10, pool_size=2)
+        database = Database.of(load(self.config_path).database, pool_size=2)
         try:
             with database.read() as tx:
                 yield tx
@@ -76,7 +78,7 @@ class Operator:
 
     def configure(self, **settings: Any) -> None:
         """Write the configuration anew with other top-level settings."""
-        write(self.config_path, settings)
+        write(self.config_path, {**self.stores, **settings})
 
 
 def write(path: Path, settings: Mapping[str, Any]) -> None:
@@ -90,10 +92,10 @@ def write(path: Path, settings: Mapping[str, Any]) -> None:
     path.write_text(yaml.safe_dump({**base, **settings}, allow_unicode=True), encoding="utf-8")
 
 
-def furnish_operator(folder: Path) -> Path:
+def furnish_operator(folder: Path, stores: Stores) -> Path:
     """A folder with a configuration, a master key, a migrated store and two establishments; what operators are copied from."""
-    operator = Operator(folder / "vestibule.yaml")
-    write(operator.config_path, {})
+    operator = Operator(folder / "vestibule.yaml", stores.place(folder) if stores.postgresql else {})
+    operator.configure()
     operator.do("keys", "new-master", str(folder / "master.key"))
     operator.do("migrate")
     operator.do("establishment", "add", "tilleuls", "--name", "Les Tilleuls", "--contact-phone", "01 02 03 04 05")
@@ -101,7 +103,11 @@ def furnish_operator(folder: Path) -> Path:
     return folder
 
 
-def settle_operator(template: Path, folder: Path) -> Operator:
+def settle_operator(template: Path, folder: Path, stores: Stores) -> Operator:
     """A copy of a furnished folder for one test."""
     shutil.copytree(template, folder, dirs_exist_ok=True)
-    return Operator(folder / "vestibule.yaml")
+    if stores.postgresql is None:
+        return Operator(folder / "vestibule.yaml")
+    operator = Operator(folder / "vestibule.yaml", stores.place(folder, copied_from=template))
+    operator.configure()
+    return operator

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes sure that programs which tests or the bench drive are here, from Debian's packages.
-#   packages.sh program=package ...   a program on PATH, or one of: mod_auth_openidc.so, fonts
+#   packages.sh program=package ...   a program on PATH, or one of: mod_auth_openidc.so, initdb, fonts
 #   packages.sh --venv python3        that this Python can make a virtual environment
 # Installs what is missing when root; otherwise says plainly what to install and fails.
 set -euo pipefail
@@ -8,6 +8,7 @@ set -euo pipefail
 is_here() {
     case "$1" in
     mod_auth_openidc.so) [[ -e /usr/lib/apache2/modules/mod_auth_openidc.so ]] ;;
+    initdb) compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ;;
     fonts) compgen -G '/usr/share/fonts/truetype/*/*.ttf' >/dev/null ;;
     *) PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v "$1" >/dev/null ;;
     esac

@@ -1,6 +1,7 @@
 """Real servers for tests: programs found by name or named plainly when missing, free ports, start, wait, stop with their children."""
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -18,11 +19,15 @@ STOP_SECONDS = 15.0
 
 
 def free_port() -> int:
-    """A loopback port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A loopback port that was free a moment ago, and that no outgoing connection will be given (those begin at 32768)."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def program(name: str, package: str) -> str:

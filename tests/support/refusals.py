@@ -1,11 +1,11 @@
 """What every refusal must show: the error as its specification writes it, the audit Event with its reason, and that nothing was issued."""
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
+from sqlalchemy import text
 
 from tests.support.browser import Callback, Page
 from tests.support.world import World
@@ -18,8 +18,8 @@ DESCRIPTION = frozenset(map(chr, (*range(0x20, 0x22), *range(0x23, 0x5C), *range
 
 def issued(world: World) -> dict[str, int]:
     """How many Grants, codes and refresh tokens exist, and how often something was issued: access tokens leave no row."""
-    with closing(sqlite3.connect(f"file:{world.folder / 'vestibule.db'}?mode=ro", uri=True)) as connection:
-        counts = {table: int(connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]) for table in ISSUED_ROWS}
+    with world.database.read() as tx:
+        counts = {table: int(tx.connection.execute(text(f"SELECT COUNT(*) FROM {table}")).scalar_one()) for table in ISSUED_ROWS}
     types = [line["type"] for line in world.events()]
     return counts | {kind: types.count(kind) for kind in ISSUED_EVENTS}
 

@@ -1,6 +1,6 @@
-"""A furnished Vestibule in a private folder: configuration, migrated SQLite files, the cast, and the built application.
+"""A furnished Vestibule in a private folder: configuration, migrated stores, the cast, and the built application.
 
-The furnished files are made once a session and copied for each test. What a test does goes through the application from the outside; the
+The furnished stores are made once a session and copied for each test. What a test does goes through the application from the outside; the
 World's own Database is there to look, and to arrange what no page can.
 """
 
@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from tests.support.cast import PASSWORD, PEOPLE, Person, Registered, clients, se
 from tests.support.fixed_clock import FixedClock
 from tests.support.listener import Listener
 from tests.support.relying_party import RelyingParty
+from tests.support.stores import Settings, Stores
 
 ISSUER = "https://connexion.example"
 
@@ -38,6 +40,7 @@ class Furniture:
 
     folder: Path
     registered: Mapping[str, Registered]
+    stores: Stores
 
 
 class World:
@@ -49,9 +52,10 @@ class World:
         self.listener = listener
         self.registered = furniture.registered
         self.password = PASSWORD
+        self.stores = furniture.stores
         for file in furniture.folder.iterdir():
             shutil.copy(file, folder / file.name)
-        self.config_path = write_config(folder, settings)
+        self.config_path = write_config(folder, settings, furniture.stores.place(folder, copied_from=furniture.folder))
 
     @cached_property
     def config(self) -> Config:
@@ -155,6 +159,7 @@ class World:
             self.application.close()
         if "database" in self.__dict__:
             self.database.close()
+        self.stores.remove(self.folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,15 +171,13 @@ class SignedIn:
     tokens: Any
 
 
-def write_config(folder: Path, settings: Mapping[str, Any]) -> Path:
+def write_config(folder: Path, settings: Mapping[str, Any], stores: Settings) -> Path:
     """Write the configuration of a world into its folder. `settings` are top-level keys; mappings are merged into the defaults."""
     base: dict[str, Any] = {
         "issuer": ISSUER,
         "master_key": f"file:{folder / 'master.key'}",
         "server": {"hash_concurrency": 4, "workers": 1},
-        # Nothing of a test must survive a power cut.
-        "database": {"url": f"sqlite:///{folder / 'vestibule.db'}", "sqlite_synchronous": "normal"},
-        "ephemeral": {"url": f"sqlite:///{folder / 'ephemeral.db'}"},
+        **stores,
     }
     for key, value in settings.items():
         base[key] = {**base.get(key, {}), **value} if isinstance(value, Mapping) else value
@@ -184,14 +187,14 @@ def write_config(folder: Path, settings: Mapping[str, Any]) -> Path:
 
 
 def open_database(config: Config) -> Database:
-    """A Database on a world's file."""
-    return Database(config.database.url, synchronous="normal", busy_timeout_seconds=10, pool_size=4)
+    """A Database of a world, as another process has it."""
+    return Database.of(config.database.model_copy(update={"busy_timeout": timedelta(seconds=10)}), pool_size=4)
 
 
-def furnish(folder: Path, clock: FixedClock, listener: Listener) -> Furniture:
+def furnish(folder: Path, clock: FixedClock, listener: Listener, *, stores: Stores) -> Furniture:
     """Make the folder that worlds copy: key, migrated database, cast, and whatever the first build writes (signing keys)."""
     (folder / "master.key").write_text(clock.new_token(), encoding="utf-8")
-    config = load(write_config(folder, {}))
+    config = load(write_config(folder, {}, stores.place(folder)))
     registered = clients(clock, listener.url)
     password_hash = PasswordHasher(clock, concurrency=1).hash(PASSWORD)
     database = open_database(config)
@@ -200,4 +203,4 @@ def furnish(folder: Path, clock: FixedClock, listener: Listener) -> Furniture:
         settle(tx, clock, registered=registered, password_hash=password_hash)
     database.close()
     composition.build(config, clock).close()
-    return Furniture(folder, registered)
+    return Furniture(folder, registered, stores)

@@ -10,7 +10,7 @@ from idp.store.database import Database, Transaction
 def upgrade(database: Database) -> tuple[str | None, str]:
     """Bring the schema to the newest revision, in one transaction; the revisions before and after.
 
-    Several processes may start at once: on SQLite BEGIN IMMEDIATE makes the second one wait and then find nothing to do.
+    Several processes may start at once: BEGIN IMMEDIATE on SQLite, a lock by name on PostgreSQL, make the second one wait and find nothing to do.
     """
     newest = newest_revision()
     with database.read() as tx:
@@ -24,7 +24,11 @@ def upgrade(database: Database) -> tuple[str | None, str]:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
     with database.write() as tx:
+        tx.take_time()
+        tx.lock("migration")
         before = _revision(tx)
+        if before == newest:
+            return before, newest
         config.attributes["connection"] = tx.connection
         command.upgrade(config, "head")
     return before, newest

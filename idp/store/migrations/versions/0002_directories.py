@@ -8,6 +8,11 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
+# The first schema's trigger is for rows: TRUNCATE asks none of those.
+NO_TRUNCATE_POSTGRESQL = """
+CREATE TRIGGER events_no_truncate BEFORE TRUNCATE ON events FOR EACH STATEMENT EXECUTE FUNCTION events_append_only()
+"""
+
 
 def upgrade() -> None:
     op.add_column("accounts", sa.Column("is_break_glass", sa.Boolean(), nullable=False, server_default=sa.false()))
@@ -50,3 +55,5 @@ def upgrade() -> None:
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_leases")),
     )
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute(NO_TRUNCATE_POSTGRESQL)

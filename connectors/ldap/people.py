@@ -1,0 +1,114 @@
+"""From entries to Identities: which attributes are read, which filters find a person, what an entry says of them.
+
+Pure but for the settings it is made with; connectors.ldap.directory asks, connectors.ldap.groups says who is a member of what.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from connectors.base import Identity, State
+from connectors.ldap.filters import escape, parse_filter
+from connectors.ldap.settings import LdapSettings
+from connectors.ldap.state import STATE_ATTRIBUTES
+from connectors.ldap.wire import Entry
+
+MAX_IDENTIFIER = 256
+MAX_PASSWORD_BYTES = 1024
+NOBODY = "cn=nobody-5f0d3c1e9b7a,ou=vestibule-decoy"  # no directory has it; what is bound to when nobody was found
+
+
+class People:
+    """The settings, as filters and readings."""
+
+    def __init__(self, connector: str, settings: LdapSettings) -> None:
+        """Raises ValueError when the scope is not a filter."""
+        self._connector = connector
+        self._settings = settings
+        self._scope = str(parse_filter(settings.scope.strip()))
+        named = settings.attributes
+        self._asked = tuple(
+            name
+            for name in (
+                named.username,
+                named.email,
+                named.number,
+                named.given_name,
+                named.family_name,
+                named.phone_number,
+                *named.others,
+            )
+            if name
+        )
+        self.attributes = tuple(dict.fromkeys((settings.lasting_id, *self._asked, *STATE_ATTRIBUTES)))
+        self.decoy_dn = f"{NOBODY},{settings.base}"
+
+    @property
+    def scope(self) -> str:
+        """Everybody who is let in."""
+        return self._scope
+
+    def named(self, identifier: str) -> str:
+        """Whoever has it as one of the identifiers, in scope or not."""
+        value = escape(identifier)
+        return f"(|{''.join(f'({name}={value})' for name in self._settings.identifiers)})"
+
+    def lasting(self, subject: str) -> str:
+        """The person with a lasting id, in scope or not."""
+        return f"({self._settings.lasting_id}={escape(subject)})"
+
+    def within(self, search_filter: str) -> str:
+        """The same, in scope only."""
+        return f"(&{self._scope}{search_filter})"
+
+    def subject(self, entry: Entry) -> str | None:
+        """The entry's lasting id, None when the service account cannot read it."""
+        found = entry.text(self._settings.lasting_id)
+        return found.lower() if found else None
+
+    def is_tombstone(self, entry: Entry) -> bool:
+        """389 Directory Server keeps deleted entries for its replicas, and finds them by nsUniqueId."""
+        return self._settings.lasting_id == "nsUniqueId" and entry.dn.lower().startswith("nsuniqueid=")
+
+    def username(self, entry: Entry) -> str | None:
+        """The login."""
+        return entry.text(self._settings.attributes.username)
+
+    def identity(
+        self, entry: Entry, subject: str, *, state: State, groups: Iterable[str], seen_at: datetime, amr: tuple[str, ...] = ()
+    ) -> Identity:
+        """What the entry says of a person."""
+        named = self._settings.attributes
+        return Identity(
+            connector=self._connector,
+            subject=subject,
+            seen_at=seen_at,
+            state=state,
+            amr=amr,
+            username=self.username(entry),
+            given_name=entry.text(named.given_name) or "",
+            family_name=entry.text(named.family_name) or "",
+            email=entry.text(named.email),
+            number=entry.text(named.number),
+            phone_number=entry.text(named.phone_number),
+            groups=frozenset(groups),
+            attributes={name.lower(): texts for name in self._asked if (texts := entry.texts(name))},
+        )
+
+
+def is_askable(identifier: str) -> bool:
+    """Whether an identifier may be looked for at all: a directory has none that is empty, endless or holds control characters."""
+    is_sensible = bool(identifier.strip()) and len(identifier) <= MAX_IDENTIFIER
+    return is_sensible and identifier.isprintable() and _is_unicode(identifier)
+
+
+def password_bytes(password: str) -> bytes | None:
+    """The password as it is sent: UTF-8, as typed. None when it must not be sent: an empty one would be an anonymous bind, which servers
+    answer with success (RFC 4513 section 5.1.2), and some hashes stop at a NUL. ldap3's own preparation (SASLprep) would change what was typed."""
+    if not password or "\x00" in password or not _is_unicode(password):
+        return None
+    sent = password.encode()
+    return sent if len(sent) <= MAX_PASSWORD_BYTES else None
+
+
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)

@@ -1,0 +1,248 @@
+"""`Reconciler`: makes the store say what a directory says of its people, in short transactions, so that sign-ins go on meanwhile.
+
+One run of a directory at a time (a lease, checked in every transaction). A run that would end too many people (policies.lifecycle) changes nothing
+and holds them for a human, who confirms or dismisses it. Reading and comparing are reading.py's; writing one person is idp.signin.linking's.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import TypeVar
+
+from connectors.base import Directory, Identity, SourceMisbehaved, SourceUnreachable
+from idp.audit import Author, EventType
+from idp.clock import Clock
+from idp.config import SyncSettings
+from idp.errors import StoreUnavailable
+from idp.lifecycle.reading import Ending, Progress, Reader, Reading, batches
+from idp.lifecycle.runs import Failure, Report, Runs
+from idp.signin.linking import Linking
+from idp.store.database import Database, Transaction
+from idp.store.leases import LeaseLost
+from policies.lifecycle import GONE, Brake, Verdict, lets_stay
+
+# People a write transaction. SQLite has one writer at a time, and whoever waits for it looks again after a tenth of a second at most: without a
+# pause longer than that between transactions, a sign-in in another process would wait for the end of the run.
+BATCH = 50
+PAUSE_SECONDS = 0.12
+# People gone from the directory whose access had ended before: their word is brought up to date, so many a run.
+SILENT_A_RUN = 500
+
+T = TypeVar("T", Identity, Ending)
+
+
+class Reconciler:
+    """Runs for one directory, by one author. One thread at a time."""
+
+    def __init__(
+        self, database: Database, directory: Directory, linking: Linking, *, settings: SyncSettings, author: Author, clock: Clock
+    ) -> None:
+        self._directory = directory
+        self._linking = linking
+        self._settings = settings
+        self._author = author
+        self._clock = clock
+        self._database = database
+        self._runs = Runs(database, directory.name, author, clock=clock)
+        self._store = self._runs.store
+        self._has_written = False
+        self.name = directory.name
+
+    def run(self, progress: Progress) -> Report:
+        """Read everybody and write what is new. Raises SyncRefused when another run is going on, and StoreUnavailable."""
+        with self._runs.alone():
+            report = self._runs.open()
+            try:
+                reader = self._reader(keep=self._runs.keep)
+                reading = reader.remember()
+                if reading.known:
+                    reader.read(reading, progress)
+                if reading.is_braked:
+                    self._hold(report, reading)
+                else:
+                    self._write(report, reader, reading, progress)
+            except (SourceUnreachable, SourceMisbehaved) as error:
+                report.fail(error)
+                self._close(report, EventType.SYNC_FAILED)
+            except BaseException:
+                # Ctrl-C or a bug: the run must not look as if it were still going on. The store itself may be what failed.
+                report.state, report.trouble = "failed", "interrupted"
+                with suppress(StoreUnavailable, LeaseLost):
+                    self._close(report, EventType.SYNC_FAILED)
+                raise
+        return report
+
+    def dry_run(self, progress: Progress) -> Report:
+        """What `run` would do, with nothing written: no run, no Event, nobody held."""
+        report = Report("done")
+        try:
+            reader = self._reader(keep=lambda: None)
+            reading = reader.remember()
+            reader.read(reading, progress)
+        except (SourceUnreachable, SourceMisbehaved) as error:
+            report.fail(error)
+            return report
+        report.endings = tuple(reading.endings)
+        report.state = "held" if reading.is_braked else "done"
+        report.counts = Counter(added=reading.added, changed=reading.changed - reading.lost, **_noted(reading))
+        report.counts["held" if reading.is_braked else "ended"] = len(reading.endings)
+        return report
+
+    def confirm(self, run_id: str, progress: Progress) -> Report:
+        """End those whom a held run names and whom the directory, asked again now, still does not let in; nobody else. Raises SyncRefused."""
+        with self._runs.alone():
+            return self._confirm(run_id, progress)
+
+    def dismiss(self, run_id: str) -> Report:
+        """Let go of those whom a held run names; what the directory says of each counts again. Raises SyncRefused."""
+        with self._database.write() as tx:
+            released = self._runs.put_aside(tx, self._runs.waiting(tx, run_id), detail="dismissed by an operator")
+        return Report("dismissed", run_id=run_id, counts=Counter(released=released))
+
+    def _write(self, report: Report, reader: Reader, reading: Reading, progress: Progress) -> None:
+        with self._store.write() as tx:
+            for earlier in tx.links.runs(self.name, state="held"):
+                self._runs.put_aside(tx, earlier, detail=f"the reading {report.run_id} found no such landslide any more")
+        if not reading.known:
+            # The first import: nobody can be missed, so what is listed is written at once.
+            source: Iterable[Identity] = reader.changed(reading, progress, seen=set())
+        else:
+            progress.begin("writing", reading.added + reading.changed)
+            source = reader.changed_again(reading) if reading.changes is None else reading.changes
+        ended = {ending.subject for ending in reading.endings}
+        for batch in batches((one for one in source if one.subject not in ended), BATCH):
+            self._write_each(report, batch, lambda tx, one: self._adopt(tx, one, reader.establishments))
+            if reading.known:
+                progress.advance(len(batch))
+        for subjects in batches(reading.unchanged, 500):
+            self._let_others_write()
+            with self._store.write() as tx:
+                tx.links.hear_again(self.name, tuple(subjects), at=reading.begun_at)
+        self._end(report, reading.endings, reader.establishments)
+        self._forget_silent(reading)
+        report.counts.update(_noted(reading))
+        self._close(report, EventType.SYNC_DONE)
+
+    def _adopt(self, tx: Transaction, identity: Identity, establishments: Mapping[str, str]) -> str | None:
+        link = tx.links.get(self.name, identity.subject)
+        if link is not None and link.word_at > identity.seen_at:
+            return None  # a sign-in heard something later than our listing
+        adopted = self._linking.adopt(tx, identity, self._author, establishments=establishments)
+        return "added" if adopted.is_new else "changed"
+
+    def _end(self, report: Report, endings: Sequence[Ending], establishments: Mapping[str, str]) -> None:
+        def end(tx: Transaction, ending: Ending) -> str | None:
+            link = tx.links.get(self.name, ending.subject)
+            if link is None:
+                return None
+            word = GONE if ending.identity is None else str(ending.identity.state)
+            if ending.identity is not None and lets_stay(word):
+                adopted = self._linking.adopt(tx, ending.identity, self._author, establishments=establishments)
+            else:
+                adopted = self._linking.apply_word(tx, link, word, self._author)
+            return "ended" if adopted.verdict is Verdict.SUSPEND or "attachments" in adopted.changes else None
+
+        for batch in batches(endings, BATCH):
+            self._write_each(report, batch, end)
+        report.endings = tuple(endings)
+
+    def _write_each(self, report: Report, items: list[T], write: Callable[[Transaction, T], str | None]) -> None:
+        """A transaction for all; when it fails on one of them, one for each. What `write` answers is counted."""
+        self._let_others_write()
+        try:
+            with self._store.write() as tx:
+                outcomes = [write(tx, item) for item in items]
+        except StoreUnavailable:
+            outcomes = [self._write_alone(report, item, write) for item in items]
+        report.counts.update(outcome for outcome in outcomes if outcome)
+
+    def _write_alone(self, report: Report, item: T, write: Callable[[Transaction, T], str | None]) -> str | None:
+        try:
+            with self._store.write() as tx:
+                return write(tx, item)
+        except StoreUnavailable as error:
+            if error.reason != "store_conflict":
+                raise
+            report.failures.append(Failure(item.subject, error.detail))
+            return "failed"
+
+    def _forget_silent(self, reading: Reading) -> None:
+        gone = []
+        for subject in reading.silent[:SILENT_A_RUN]:
+            self._runs.keep()
+            if self._directory.find(subject) is None:
+                gone.append(subject)
+        for batch in batches(gone, BATCH):
+            self._let_others_write()
+            with self._store.write() as tx:
+                for link in filter(None, (tx.links.get(self.name, subject) for subject in batch)):
+                    self._linking.apply_word(tx, link, GONE, self._author)
+
+    def _hold(self, report: Report, reading: Reading) -> None:
+        subjects = {ending.subject for ending in reading.endings}
+        until = self._clock.now() + self._settings.brake_hold
+        report.state, report.endings, report.held_until = "held", tuple(reading.endings), until
+        report.counts = Counter(held=len(subjects))
+        with self._store.write() as tx:
+            # One run waits at a time: the newest. It takes over whom the earlier one held, and until when: a hold is never made longer.
+            for earlier in tx.links.runs(self.name, state="held"):
+                holds: dict[datetime, list[str]] = {}
+                for link in tx.links.held_by(earlier.id):
+                    if link.subject in subjects and link.held_until is not None:
+                        holds.setdefault(link.held_until, []).append(link.subject)
+                self._runs.put_aside(tx, earlier, detail=f"taken over by {report.run_id}")
+                for earlier_until, held in holds.items():
+                    tx.links.hold(self.name, tuple(held), run_id=report.run_id, until=earlier_until)
+                    report.held_until = min(report.held_until, earlier_until)
+            tx.links.hold(self.name, tuple(subjects), run_id=report.run_id, until=until)
+            self._runs.close(tx, report, EventType.SYNC_HELD)
+
+    def _confirm(self, run_id: str, progress: Progress) -> Report:
+        report = Report("confirmed", run_id=run_id)
+        with self._store.read() as tx:
+            self._runs.waiting(tx, run_id)
+            held = [link.subject for link in tx.links.held_by(run_id)]
+        reader = self._reader(keep=self._runs.keep)
+        progress.begin("asking again", len(held))
+        endings: list[Ending] = []
+        try:
+            for subject in held:
+                self._runs.keep()
+                if ending := reader.ask_again(subject):
+                    endings.append(ending)
+                progress.advance(1)
+        except (SourceUnreachable, SourceMisbehaved) as error:
+            report.fail(error)
+            with self._store.write() as tx:
+                self._runs.record(tx, report, EventType.SYNC_FAILED)
+            return report
+        with self._store.write() as tx:
+            self._runs.waiting(tx, run_id)
+            tx.links.change_run(run_id, expected="held", state="confirmed")
+            tx.links.release(run_id)
+        self._end(report, endings, reader.establishments)
+        report.counts["kept"] = len(held) - len(endings)
+        with self._store.write() as tx:
+            tx.links.change_run(run_id, expected="confirmed", counts=dict(report.counts), ended_at=self._clock.now())
+            self._runs.record(tx, report, EventType.SYNC_CONFIRMED)
+        return report
+
+    def _let_others_write(self) -> None:
+        self._runs.keep()
+        if self._database.is_sqlite and self._has_written:
+            time.sleep(PAUSE_SECONDS)
+        self._has_written = True
+
+    def _close(self, report: Report, kind: EventType) -> None:
+        with self._store.write() as tx:
+            self._runs.close(tx, report, kind)
+
+    def _reader(self, *, keep: Callable[[], None]) -> Reader:
+        brake = Brake(self._settings.brake_people, self._settings.brake_percent)
+        return Reader(self._directory, self._linking, self._store, brake=brake, clock=self._clock, keep=keep)
+
+
+def _noted(reading: Reading) -> dict[str, int]:
+    return {"unchanged": len(reading.unchanged), "unplaced": reading.unplaced, "unusable": reading.unusable}

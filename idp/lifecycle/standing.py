@@ -1,0 +1,69 @@
+"""Standing: is a person still who their directory said? Asked again when its last word is older than the staleness bound.
+
+Owns the asking and the keeping of the answer (through idp.signin.linking, which ends what must end). idp/oauth and idp/signin notice that a word is
+old, let go of their transaction and call `ask`; then they look again. A directory that does not answer changes nothing here: how long its last word
+may still be used (`standing.grace`) is theirs to say, and a person whom it had refused stays refused.
+"""
+
+import structlog
+
+from connectors.base import Identity, SourceMisbehaved, SourceUnreachable
+from idp.audit import Author, Origin
+from idp.clock import Clock
+from idp.config import StandingSettings
+from idp.signin.directories import Directories
+from idp.signin.linking import Linking
+from idp.store.base import Link
+from idp.store.database import Database
+from policies.lifecycle import GONE
+
+log = structlog.get_logger(__name__)
+
+
+class Standing:
+    """Asks directories about people whose last word is old. Safe between threads."""
+
+    def __init__(self, database: Database, directories: Directories, linking: Linking, *, clock: Clock, settings: StandingSettings) -> None:
+        self._database = database
+        self._directories = directories
+        self._linking = linking
+        self._clock = clock
+        self._bound = settings.staleness_bound
+
+    def ask(self, account_id: str, origin: Origin) -> None:
+        """Ask every directory that knows the account and has not spoken within the bound; what it says is kept when this returns.
+
+        No SQL transaction is open while a directory is asked. Raises StoreUnavailable.
+        """
+        before = self._clock.now() - self._bound
+        with self._database.read() as tx:
+            links = [link for link in tx.links.of_account(account_id) if link.word_at < before]
+        for link in links:
+            self._ask(link, origin)
+
+    def _ask(self, link: Link, origin: Origin) -> None:
+        directory = self._directories.get(link.connector)
+        if directory is None:
+            log.error("directory_not_configured", connector=link.connector, request_id=origin.request_id)
+            return
+        try:
+            identity = directory.find(link.subject)
+        except SourceUnreachable as away:
+            log.warning(
+                "directory_unreachable", connector=link.connector, trouble=away.trouble, detail=away.detail, request_id=origin.request_id
+            )
+            return
+        except SourceMisbehaved as wrong:
+            log.error("directory_misbehaved", connector=link.connector, detail=wrong.detail, request_id=origin.request_id)
+            return
+        self._keep(link, identity, Author(f"connector:{link.connector}", origin))
+
+    def _keep(self, link: Link, identity: Identity | None, author: Author) -> None:
+        with self._database.write() as tx:
+            current = tx.links.get(link.connector, link.subject)
+            if current is None or current.word_at > link.word_at:
+                return  # somebody asked at the same time, and heard it later
+            if identity is None:
+                self._linking.apply_word(tx, current, GONE, author)
+            else:
+                self._linking.adopt(tx, identity, author)

@@ -1,0 +1,112 @@
+"""The directories that people sign in with, in their order, and one question to all of them: who has typed this?
+
+Owns the order of asking and the translation of the connectors' errors into reasons. A try that fails has asked every directory once, whoever it
+named, so that its work tells nothing. Opens nothing (idp/app.py does), writes nothing.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from connectors.base import (
+    ChangeRequired,
+    CredentialsRefused,
+    Directory,
+    Identity,
+    PersonNotUsable,
+    SourceMisbehaved,
+    SourceUnreachable,
+    State,
+)
+from idp.audit import Origin, Reason
+
+REASON_OF_STATE = {
+    State.DISABLED: Reason.DIRECTORY_DISABLED,
+    State.EXPIRED: Reason.DIRECTORY_EXPIRED,
+    State.OUT_OF_SCOPE: Reason.DIRECTORY_OUT_OF_SCOPE,
+    State.LOCKED: Reason.DIRECTORY_LOCKED,
+}
+AskStanding = Callable[[str, Origin], None]
+"""Asks the directories about an account on behalf of a request; what they say is kept when it returns (idp/lifecycle/standing.py)."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recognition:
+    """What the directories say of an identifier and a password.
+
+    `identity` is set when a password was right and the person may go on, perhaps to change it (`must_change`). Else `refusal` says why not:
+    of the directory that knew the person, or that one did not answer (`trouble` names how). `is_proven`: the password was right all the same.
+    """
+
+    identity: Identity | None = None
+    must_change: bool = False
+    refusal: Reason = Reason.UNKNOWN_IDENTIFIER
+    connector: str | None = None
+    subject: str | None = None
+    state: State | None = None
+    is_proven: bool = False
+    trouble: str | None = None
+
+
+NOBODY = Recognition()
+
+
+class Directories:
+    """Opened directories by name, in the order of the configuration."""
+
+    def __init__(self, opened: Mapping[str, Directory]) -> None:
+        self._opened = dict(opened)
+
+    def __iter__(self) -> Iterator[Directory]:
+        return iter(self._opened.values())
+
+    def __len__(self) -> int:
+        return len(self._opened)
+
+    def get(self, name: str) -> Directory | None:
+        """By name; None when the configuration has none of that name (any more)."""
+        return self._opened.get(name)
+
+    def recognise(self, identifier: str, password: str, first: str | None) -> Recognition:
+        """Ask until one knows the person and the password is right. `first` is the directory that the identifier is known from."""
+        best = NOBODY
+        for directory in sorted(self, key=lambda directory: directory.name != first):
+            answer = _ask(directory, identifier, password)
+            if answer.identity is not None or answer.is_proven:
+                return answer
+            best = max(best, answer, key=_weight)
+        return best
+
+    def close(self) -> None:
+        """Let go of their connections."""
+        for directory in self:
+            directory.close()
+
+
+def _ask(directory: Directory, identifier: str, password: str) -> Recognition:
+    name = directory.name
+    try:
+        return Recognition(identity=directory.authenticate(identifier, password), connector=name)
+    except ChangeRequired as change:
+        return Recognition(identity=change.identity, must_change=True, connector=name)
+    except CredentialsRefused as refused:
+        if refused.subject is None:
+            return NOBODY
+        return Recognition(refusal=Reason.WRONG_PASSWORD, connector=name, subject=refused.subject)
+    except PersonNotUsable as refused:
+        reason = REASON_OF_STATE[refused.state]
+        return Recognition(refusal=reason, connector=name, subject=refused.subject, state=refused.state, is_proven=refused.is_proven)
+    except SourceUnreachable as away:
+        log.warning("directory_unreachable", connector=name, trouble=away.trouble, detail=away.detail)
+        return Recognition(refusal=Reason.DIRECTORY_UNREACHABLE, connector=name, trouble=away.trouble)
+    except SourceMisbehaved as wrong:
+        log.error("directory_misbehaved", connector=name, detail=wrong.detail)
+        return Recognition(refusal=Reason.DIRECTORY_MISBEHAVED, connector=name, trouble="misbehaved")
+
+
+def _weight(answer: Recognition) -> int:
+    """Which refusal to keep: of a directory that knows the person, then that one could not be asked, then that nobody knows them."""
+    return 2 if answer.subject is not None else 1 if answer.trouble is not None else 0

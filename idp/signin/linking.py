@@ -1,0 +1,334 @@
+"""Who a person of a directory is here: the Account, the Link, what they are found by and where they work, kept as the directory says.
+
+Owns the writing of a directory's word, in the caller's transaction; where it comes from (a sign-in, a refresh, a sync) is the caller's. An Account is
+recognised by the directory's lasting id and by nothing else: an address or a name that another Account carries is left to that Account. What an
+operator decided (a suspension, an attachment) is never undone by a directory.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass, field
+
+from connectors.base import Identity
+from idp.audit import Author, Event, EventType, Reason
+from idp.clock import Clock
+from idp.config import Config
+from idp.endings import Cause, Ended, cut_account, end_attachment
+from idp.errors import StoreUnavailable
+from idp.signin.local import normalise_identifier
+from idp.store.base import Account, Attachment, Link
+from idp.store.database import Transaction
+from policies.lifecycle import Judgement, LifecycleFacts, Verdict, judge
+from policies.mapping import MappingRule, Placement, Placer
+
+CONFLICT = "store_conflict"
+SHOWN = ("username", "given_name", "family_name", "email", "phone_number")
+LENGTH = {"username": 120, "given_name": 80, "family_name": 80, "email": 254, "phone_number": 20}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adopted:
+    """What became of a directory's word: `changes` are the fields and attachments that are no longer as they were."""
+
+    account: Account
+    is_new: bool = False
+    changes: tuple[str, ...] = ()
+    verdict: Verdict = Verdict.KEEP
+    ended: Ended = field(default_factory=Ended)
+
+
+class Linking:
+    """Writes what directories say. Safe between threads."""
+
+    def __init__(self, config: Config, clock: Clock) -> None:
+        self._clock = clock
+        self._rules = {
+            directory.name: tuple(
+                MappingRule(
+                    group=rule.group,
+                    attributes=rule.attributes,
+                    establishment=rule.establishment,
+                    profile=rule.profile,
+                    sector=rule.sector,
+                )
+                for rule in directory.mapping
+            )
+            for directory in config.directories
+        }
+        self._placers: dict[str, tuple[frozenset[str], Placer]] = {}
+
+    def rules(self, connector: str) -> tuple[MappingRule, ...]:
+        """The mapping rules of a directory."""
+        return self._rules.get(connector, ())
+
+    def digest(self, identity: Identity, establishments: Mapping[str, str]) -> str:
+        """Of everything that `adopt` would keep: equal digests mean that there is nothing to write but the instant."""
+        placements = self._placements(identity, establishments)
+        said = [identity.state, *(_shown(identity, name) for name in SHOWN), identity.number, *(astuple(one) for one in placements)]
+        return hashlib.sha256(json.dumps(said, ensure_ascii=False).encode()).hexdigest()[:43]
+
+    def adopt(
+        self,
+        tx: Transaction,
+        identity: Identity,
+        author: Author,
+        *,
+        is_signing_in: bool = False,
+        establishments: Mapping[str, str] | None = None,
+    ) -> Adopted:
+        """Keep a person as the directory has them now; `is_signing_in` when they have just proven themselves, which alone can reinstate.
+
+        `establishments` are the open ones, id by slug, when the caller has read them already. StoreUnavailable when the same person is being adopted
+        elsewhere at this instant: try again.
+        """
+        places = open_establishments(tx) if establishments is None else establishments
+        link = tx.links.get(identity.connector, identity.subject)
+        if link is None:
+            return self._create(tx, identity, author, establishments=places)
+        tx.people.hold(link.account_id)
+        account = tx.people.get(link.account_id)
+        if account is None:
+            raise LookupError(f"the link {link.connector}/{link.subject} leads to no account")
+        placements = self._placements(identity, places)
+        judgement = self._judge(link, account, str(identity.state), placements=len(placements))
+        if judgement.verdict is Verdict.HOLD:
+            return self._hold(tx, link, account, author, reason=judgement.reason)
+        seen = self.digest(identity, places)
+        changes: list[str] = []
+        if seen != link.seen_digest:
+            changes = [*self._rename(tx, account, identity), *self._place(tx, account, identity, author, establishments=places)]
+            self._find_by(tx, account.id, identity, establishments=places)
+        tx.links.hear(link.connector, link.subject, word=identity.state, at=identity.seen_at, seen_digest=seen)
+        if changes:
+            fields = {"fields": " ".join(dict.fromkeys(changes))}
+            self._record(tx, EventType.ACCOUNT_CHANGED, account.id, author, connector=identity.connector, details=fields)
+        ended = self._carry_out(tx, link, account, author, judgement=judgement, is_signing_in=is_signing_in)
+        is_touched = bool(changes) or judgement.verdict is not Verdict.KEEP
+        after = tx.people.get(account.id) if is_touched else account
+        return Adopted(account=after or account, changes=tuple(dict.fromkeys(changes)), verdict=judgement.verdict, ended=ended)
+
+    def apply_word(self, tx: Transaction, link: Link, word: str, author: Author) -> Adopted:
+        """Keep a word that comes without an Identity: the entry is gone, or a sign-in heard that it is disabled."""
+        tx.people.hold(link.account_id)
+        account = tx.people.get(link.account_id)
+        if account is None:
+            raise LookupError(f"the link {link.connector}/{link.subject} leads to no account")
+        judgement = self._judge(link, account, word, placements=0)
+        if judgement.verdict is Verdict.HOLD:
+            return self._hold(tx, link, account, author, reason=judgement.reason)
+        ended = self._carry_out(tx, link, account, author, judgement=judgement, is_signing_in=False)
+        # Whatever is said next of somebody who had gone is new.
+        seen = link.seen_digest if word == link.word else ""
+        tx.links.hear(link.connector, link.subject, word=word, at=self._clock.now(), seen_digest=seen)
+        return Adopted(account=tx.people.get(account.id) or account, verdict=judgement.verdict, ended=ended)
+
+    def _judge(self, link: Link, account: Account, word: str, *, placements: int) -> Judgement:
+        return judge(
+            LifecycleFacts(
+                word=word,
+                placements=placements,
+                account_status=account.status,
+                cut_by=account.cut_by,
+                connector=link.connector,
+                held_until=link.held_until,
+                now=self._clock.now(),
+            )
+        )
+
+    def _hold(self, tx: Transaction, link: Link, account: Account, author: Author, *, reason: str) -> Adopted:
+        """Keep the last verdict, and remember that we asked; each pass is recorded."""
+        tx.links.hear(link.connector, link.subject, word=link.word, at=self._clock.now(), seen_digest=link.seen_digest)
+        self._record(tx, EventType.STANDING_HELD, account.id, author, connector=link.connector, reason=Reason(reason))
+        return Adopted(account=account, verdict=Verdict.HOLD)
+
+    def _carry_out(
+        self, tx: Transaction, link: Link, account: Account, author: Author, *, judgement: Judgement, is_signing_in: bool
+    ) -> Ended:
+        if judgement.verdict is Verdict.SUSPEND and account.is_active:
+            cause = Cause(Reason(judgement.reason), author.actor, author.origin)
+            return cut_account(tx, account.id, cause, status="suspended", cut_by=link.connector, clock=self._clock)
+        if judgement.verdict is Verdict.REINSTATE and is_signing_in:
+            tx.people.change(account.id, self._clock.now(), status="active", cut_by=None)
+            self._record(tx, EventType.ACCOUNT_REINSTATED, account.id, author, connector=link.connector)
+        return Ended()
+
+    def _create(self, tx: Transaction, identity: Identity, author: Author, *, establishments: Mapping[str, str]) -> Adopted:
+        now = self._clock.now()
+        account = Account(
+            id=self._clock.new_id(),
+            status="active",
+            username=_shown(identity, "username"),
+            given_name=_shown(identity, "given_name") or "",
+            family_name=_shown(identity, "family_name") or "",
+            email=_shown(identity, "email"),
+            email_verified=False,
+            phone_number=_shown(identity, "phone_number"),
+            phone_number_verified=False,
+            address=None,
+            locale=None,
+            is_demo=False,
+            last_establishment_id=None,
+            created_at=now,
+            updated_at=now,
+            ended_at=None,
+        )
+        tx.people.add(account, found_by=())
+        link = Link(
+            connector=identity.connector,
+            subject=identity.subject,
+            account_id=account.id,
+            word=identity.state,
+            word_at=identity.seen_at,
+            seen_digest=self.digest(identity, establishments),
+            held_by_run=None,
+            held_until=None,
+            created_at=now,
+        )
+        if not tx.links.add(link):
+            raise StoreUnavailable(CONFLICT, f"{link.connector}/{link.subject} is being adopted elsewhere")
+        left = self._find_by(tx, account.id, identity, establishments=establishments)
+        self._record(
+            tx,
+            EventType.ACCOUNT_LINKED,
+            account.id,
+            author,
+            connector=identity.connector,
+            details={"left_to_others": " ".join(left) or None},
+        )
+        self._place(tx, account, identity, author, establishments=establishments)
+        judgement = self._judge(link, account, str(identity.state), placements=len(self._placements(identity, establishments)))
+        ended = self._carry_out(tx, link, account, author, judgement=judgement, is_signing_in=False)
+        return Adopted(account=tx.people.get(account.id) or account, is_new=True, verdict=judgement.verdict, ended=ended)
+
+    def _rename(self, tx: Transaction, account: Account, identity: Identity) -> list[str]:
+        values = {name: _shown(identity, name) for name in SHOWN}
+        for name in ("given_name", "family_name"):
+            values[name] = values[name] or ""
+        changed = {name: value for name, value in values.items() if value != getattr(account, name)}
+        if changed:
+            for name in ("email", "phone_number"):
+                if name in changed:
+                    changed[f"{name}_verified"] = False  # type: ignore[assignment]  # one mapping of columns of several types
+            tx.people.change(account.id, self._clock.now(), **changed)
+        return [name for name in SHOWN if name in changed]
+
+    def _find_by(self, tx: Transaction, account_id: str, identity: Identity, *, establishments: Mapping[str, str]) -> list[str]:
+        """Let the person be found by what the directory calls them; the kinds that are left to another Account."""
+        placements = self._placements(identity, establishments)
+        home = next((establishments[placement.establishment] for placement in placements), None)
+        wanted = [("username", identity.username, ""), ("email", identity.email, "")]
+        if home is not None:
+            wanted.append(("number", identity.number, home))
+        present = set(tx.people.identifiers(account_id))
+        left = []
+        for kind, value, scope in wanted:
+            known = normalise_identifier(value or "")
+            if (kind, known, scope) in present:
+                continue
+            if not known or len(known) > LENGTH["email"]:
+                tx.people.remove_identifiers(account_id, kind)
+                continue
+            # A username that is another person's staff number would make both ambiguous: values are compared across kinds.
+            if any(other.id != account_id for other in tx.people.matching(known, scope or None)):
+                left.append(kind)
+                continue
+            if any(one[0] == kind for one in present):
+                tx.people.remove_identifiers(account_id, kind)
+            if not tx.people.claim_identifier(account_id, kind, value=known, scope=scope):
+                left.append(kind)
+        return left
+
+    def _place(
+        self, tx: Transaction, account: Account, identity: Identity, author: Author, *, establishments: Mapping[str, str]
+    ) -> list[str]:
+        """Give and take away the attachments that come from this directory; others stay as they are."""
+        wanted = {(establishments[p.establishment], p.profile, p.sector) for p in self._placements(identity, establishments)}
+        changes = []
+        present = [one for one in tx.people.attachments(account.id) if one.source == identity.connector and one.ended_at is None]
+        kept = {(one.establishment_id, one.profile, one.sector) for one in present}
+        # What is new first: somebody who changes profile at the same establishment keeps the Session.
+        for establishment_id, profile, sector in sorted(wanted - kept, key=str):
+            self._attach(tx, account, establishment_id, author, profile=profile, sector=sector, source=identity.connector)
+            changes.append("attachments")
+        for attachment in present:
+            if (attachment.establishment_id, attachment.profile, attachment.sector) not in wanted:
+                end_attachment(tx, attachment, Cause(Reason.ATTACHMENT_LOST, author.actor, author.origin), clock=self._clock)
+                changes.append("attachments")
+        return changes
+
+    def _attach(
+        self, tx: Transaction, account: Account, establishment_id: str, author: Author, *, profile: str, sector: str | None, source: str
+    ) -> None:
+        now = self._clock.now()
+        attachment = Attachment(
+            id=self._clock.new_id(),
+            account_id=account.id,
+            establishment_id=establishment_id,
+            profile=profile,
+            sector=sector,
+            first_day=None,
+            last_day=None,
+            valid_from=None,
+            valid_until=None,
+            created_at=now,
+            ended_at=None,
+            source=source,
+        )
+        tx.people.attach(attachment)
+        tx.events.append(
+            Event(
+                type=EventType.ATTACHMENT_ADDED,
+                at=now,
+                actor=author.actor,
+                origin=author.origin,
+                account_id=account.id,
+                establishment_id=establishment_id,
+                connector=source,
+                details={"attachment": attachment.id, "profile": profile, "sector": sector, "first_day": None, "last_day": None},
+            )
+        )
+
+    def _placements(self, identity: Identity, establishments: Mapping[str, str]) -> tuple[Placement, ...]:
+        known, placer = self._placers.get(identity.connector, (None, None))
+        if placer is None or known != frozenset(establishments):
+            known = frozenset(establishments)
+            placer = Placer(self.rules(identity.connector), known)
+            self._placers[identity.connector] = (known, placer)
+        return placer.placements(identity.groups, identity.attributes or {})
+
+    def _record(
+        self,
+        tx: Transaction,
+        kind: EventType,
+        account_id: str,
+        author: Author,
+        *,
+        connector: str,
+        reason: Reason | None = None,
+        details: Mapping[str, str | int | bool | None] | None = None,
+    ) -> None:
+        tx.events.append(
+            Event(
+                type=kind,
+                at=self._clock.now(),
+                actor=author.actor,
+                origin=author.origin,
+                reason=reason,
+                account_id=account_id,
+                connector=connector,
+                details={name: value for name, value in (details or {}).items() if value is not None},
+            )
+        )
+
+
+def open_establishments(tx: Transaction) -> dict[str, str]:
+    """The open establishments, id by slug: what mapping rules may place people at."""
+    return {place.slug: place.id for place in tx.establishments.all()}
+
+
+def _shown(identity: Identity, name: str) -> str | None:
+    """A value as it is kept: without control characters, cut to its column, None when the directory has none."""
+    value: str | None = getattr(identity, name)
+    text = "".join(character for character in value or "" if character.isprintable()).strip()[: LENGTH[name]]
+    return text or None

@@ -1,0 +1,129 @@
+"""What stands before every source: so many at once, left alone after failures, tried again by one (connectors.breaker)."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+
+from connectors.base import CredentialsRefused, SourceUnreachable
+from connectors.breaker import Guard
+from tests.support.fixed_clock import FixedClock
+
+PAUSE = timedelta(seconds=10)
+
+
+@pytest.fixture
+def guard(clock: FixedClock) -> Guard:
+    return Guard("annuaire", clock, concurrency=2, failures=3, pause=PAUSE, slot_wait=timedelta(milliseconds=50))
+
+
+def fail(guard: Guard) -> str:
+    """A request that the source does not answer; the trouble that came out."""
+    with pytest.raises(SourceUnreachable) as caught, guard.passage():
+        raise SourceUnreachable("no answer", trouble="timeout")
+    return caught.value.trouble
+
+
+def ask(guard: Guard) -> str:
+    """A request that is answered."""
+    try:
+        with guard.passage():
+            return "answered"
+    except SourceUnreachable as error:
+        return error.trouble
+
+
+def refuse(guard: Guard) -> None:
+    with pytest.raises(CredentialsRefused), guard.passage():
+        raise CredentialsRefused("wrong password")
+
+
+def test_guard_pauses_the_source_when_it_failed_often_enough_in_a_row(guard: Guard) -> None:
+    assert [fail(guard) for _ in range(4)] == ["timeout", "timeout", "timeout", "paused"]
+    assert guard.is_paused
+
+
+def test_guard_does_not_pause_when_passwords_are_wrong(guard: Guard) -> None:
+    for _ in range(20):
+        refuse(guard)
+    assert ask(guard) == "answered"
+
+
+@pytest.mark.parametrize("answer", [ask, refuse])
+def test_guard_forgets_failures_when_the_source_answers(guard: Guard, answer: Callable[[Guard], object]) -> None:
+    for _ in range(5):
+        assert [fail(guard), fail(guard)] == ["timeout", "timeout"]
+        answer(guard)
+    assert not guard.is_paused
+
+
+def test_guard_lets_exactly_one_try_when_the_pause_is_over(guard: Guard, clock: FixedClock) -> None:
+    for _ in range(3):
+        fail(guard)
+    clock.advance(PAUSE - timedelta(seconds=1))
+    assert ask(guard) == "paused"
+    clock.advance(timedelta(seconds=1))
+    with guard.passage(), ThreadPoolExecutor(8) as threads:
+        assert set(threads.map(lambda _: ask(guard), range(8))) == {"paused"}
+    assert ask(guard) == "answered"
+
+
+def test_guard_pauses_again_when_the_trial_fails(guard: Guard, clock: FixedClock) -> None:
+    for _ in range(3):
+        fail(guard)
+    clock.advance(PAUSE)
+    assert [fail(guard), fail(guard)] == ["timeout", "paused"]
+    clock.advance(PAUSE)
+    assert ask(guard) == "answered"
+    assert [fail(guard), fail(guard), fail(guard), fail(guard)] == ["timeout", "timeout", "timeout", "paused"]
+
+
+def test_guard_lets_another_try_when_the_trial_broke_for_a_reason_of_ours(guard: Guard, clock: FixedClock) -> None:
+    for _ in range(3):
+        fail(guard)
+    clock.advance(PAUSE)
+    with pytest.raises(ZeroDivisionError), guard.passage():
+        raise ZeroDivisionError
+    assert ask(guard) == "answered"
+
+
+def test_guard_refuses_at_once_when_too_many_wait(guard: Guard) -> None:
+    entered, leave = threading.Barrier(3), threading.Event()
+
+    def hold() -> str:
+        with guard.passage():
+            entered.wait(5)
+            leave.wait(5)
+            return "answered"
+
+    with ThreadPoolExecutor(2) as threads:
+        held = [threads.submit(hold) for _ in range(2)]
+        entered.wait(5)
+        assert ask(guard) == "busy"
+        leave.set()
+        assert [future.result() for future in held] == ["answered", "answered"]
+    assert ask(guard) == "answered"
+    assert not guard.is_paused, "a full house is no failure of the source"
+
+
+def test_guard_does_not_prolong_the_pause_when_requests_that_were_under_way_fail(guard: Guard, clock: FixedClock) -> None:
+    entered, leave = threading.Barrier(2), threading.Event()
+
+    def late() -> None:
+        with guard.passage():
+            entered.wait(5)
+            leave.wait(5)
+            raise SourceUnreachable("no answer", trouble="timeout")
+
+    with ThreadPoolExecutor(1) as threads:
+        held = threads.submit(late)
+        entered.wait(5)
+        for _ in range(3):
+            fail(guard)
+        clock.advance(PAUSE - timedelta(seconds=1))
+        leave.set()
+        assert isinstance(held.exception(), SourceUnreachable)
+    clock.advance(timedelta(seconds=1))
+    assert ask(guard) == "answered"
