@@ -5,7 +5,6 @@ imported before they fork, so that they share it and answer within a moment. Sto
 then children are reaped. Only this module knows granian.
 """
 
-import ctypes
 import gc
 import os
 import shutil
@@ -26,7 +25,6 @@ from idp.supervision import WorkSupervisor, end_with_parent
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-M_MMAP_THRESHOLD = -3  # malloc.h
 METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 
@@ -90,7 +88,6 @@ def prepare(config: Config, author: Author) -> None:
 def application() -> "WSGIApplication":
     """What each server process calls once."""
     end_with_parent()
-    _return_large_blocks()
     from idp.app import from_environment
 
     made = from_environment()
@@ -98,16 +95,6 @@ def application() -> "WSGIApplication":
     gc.collect()
     gc.freeze()
     return made
-
-
-def _return_large_blocks() -> None:
-    """Have the C library give a password hash's 19 MiB back when it is done, instead of keeping one such block for each thread.
-
-    Measured after many sign-ins on 8 threads: 110 MB of memory a process instead of 260. Only glibc has the setting; others do not need it.
-    """
-    adjust = getattr(ctypes.CDLL(None), "mallopt", None)
-    if adjust is not None:
-        adjust(M_MMAP_THRESHOLD, 1 << 20)
 
 
 def _run(config: Config, *, host: str, port: int, stack: ExitStack) -> None:

@@ -60,8 +60,8 @@ class ServerSettings(Section):
     """Connections that may wait: at peak hour people queue rather than being refused."""
     trusted_proxies: tuple[Network, ...] = ()
     """Networks whose X-Forwarded-For or Forwarded headers are believed. Empty: none."""
-    hash_concurrency: int = Field(default=2, ge=1, le=64)
-    """Password hashes computed at once in each process (19 MiB each)."""
+    hash_concurrency: int = Field(default=1, ge=1, le=64)
+    """Password hashes computed at once in each process, each on a thread that keeps 19 MiB. More than the cores there are gains nothing."""
     stop_timeout: Duration = timedelta(seconds=30)
     """At a stop, how long requests that have begun may take to finish."""
 
