@@ -63,6 +63,10 @@ class Keys:
             loaded = self._reload()
         return loaded.verifiers[kid]
 
+    def is_published(self, kid: str) -> bool:
+        """Whether what this key signed is still believed."""
+        return kid in self._present().verifiers
+
     def jwks(self) -> bytes:
         """The public keys as the JSON of /jwks."""
         return self._present().jwks

@@ -5,6 +5,9 @@ Nothing else signs or verifies a JWT of ours. Calls: keys, claims. Lives come fr
 
 import base64
 import hashlib
+import json
+import threading
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +15,7 @@ from typing import Any
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import GuestProtocol, Key
+from joserfc.jws import JWSRegistry
 
 from idp.clock import Clock
 from idp.config import Config
@@ -23,6 +27,8 @@ from idp.store.base import Account, Grant
 LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 ACCEPTED: list[str] = list(ALGORITHMS)
 LONGEST_TOKEN = 16_384
+VERIFIED_KEPT = 2_048  # about 3 MB
+_encode_claims = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,31 @@ class Live:
     is_degraded: bool
 
 
+class _Verified:
+    """The access tokens whose signature this process has checked lately, by their SHA-256, with the key that signed each.
+
+    Only what verified comes in, so strangers cannot fill it, and a digest gives nobody a token. What may change later is not in the signature and is
+    asked anew each time: the clock, whether the key is still published, and, by the callers, whether the Grant is alive.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._lock = threading.Lock()
+        self._found: OrderedDict[bytes, tuple[str, AccessClaims]] = OrderedDict()
+
+    def get(self, digest: bytes) -> tuple[str, AccessClaims] | None:
+        """The kid and the claims."""
+        with self._lock:
+            return self._found.get(digest)
+
+    def keep(self, digest: bytes, kid: str, claims: AccessClaims) -> None:
+        """Remember one more, and forget the one that came first."""
+        with self._lock:
+            self._found[digest] = (kid, claims)
+            if len(self._found) > self._capacity:
+                self._found.popitem(last=False)
+
+
 class Mint:
     """Makes and checks tokens."""
 
@@ -59,6 +90,9 @@ class Mint:
         self._id_seconds = int(config.tokens.id_token_life.total_seconds())
         self.default_audience = config.tokens.resource or config.issuer
         self.access_seconds = self._access_seconds
+        self._verified_lately = _Verified(VERIFIED_KEPT)
+        self._registry = JWSRegistry(algorithms=ACCEPTED)
+        self._headers: dict[tuple[str, str], bytes] = {}
 
     def access_token(self, client: OAuthClient, scope: tuple[str, ...], audience: tuple[str, ...], *, live: Live | None) -> tuple[str, str]:
         """A signed access token and its jti; about a Grant's person, or about the client itself."""
@@ -133,32 +167,37 @@ class Mint:
 
     def read_access_token(self, token: str) -> AccessClaims | None:
         """The claims of one of our access tokens that has not expired; None for anything else."""
-        claims = self._verified(token, "at+jwt")
-        now = self._clock.now().timestamp()
-        if claims is None or claims.get("iss") != self._issuer or claims.get("exp", 0) <= now:
+        if len(token) > LONGEST_TOKEN:
             return None
-        audience = claims["aud"]
-        return AccessClaims(
-            jti=claims["jti"],
-            subject=claims["sub"],
-            client_id=claims["client_id"],
-            audience=(audience,) if isinstance(audience, str) else tuple(audience),
-            scope=tuple(claims.get("scope", "").split()),
-            grant_id=claims.get("grant"),
-            issued_at=claims["iat"],
-            expires_at=claims["exp"],
-        )
+        digest = hashlib.sha256(token.encode()).digest()
+        known = self._verified_lately.get(digest)
+        if known is not None and self._keys.is_published(known[0]):
+            access = known[1]
+        else:
+            verified = self._verified(token, "at+jwt")
+            if verified is None or verified.claims.get("iss") != self._issuer:
+                return None
+            access = _access_claims(verified.claims)
+            self._verified_lately.keep(digest, verified.header["kid"], access)
+        return access if access.expires_at > self._clock.now().timestamp() else None
 
     def read_id_token_hint(self, token: str) -> Mapping[str, Any] | None:
         """The claims of an ID token we issued, expired or not; None for anything else."""
-        claims = self._verified(token, "JWT")
-        return claims if claims is not None and claims.get("iss") == self._issuer and "at_hash" in claims else None
+        verified = self._verified(token, "JWT")
+        claims = verified.claims if verified else {}
+        return claims if claims.get("iss") == self._issuer and "at_hash" in claims else None
 
     def _sign(self, claims: dict[str, Any], algorithm: Algorithm, kind: str) -> str:
+        """The JWS compact serialisation (RFC 7515 section 7.1). joserfc signs; its jwt.encode would check our own constant header each time."""
         key = self._keys.signer(algorithm)
-        return jwt.encode({"alg": algorithm, "typ": kind, "kid": key.kid}, claims, key, algorithms=ACCEPTED)
+        kid = str(key.kid)
+        header = self._headers.get((kind, kid))
+        if header is None:
+            header = self._headers[kind, kid] = _base64url(_encode_claims({"alg": algorithm, "typ": kind, "kid": kid}).encode())
+        signed = header + b"." + _base64url(_encode_claims(claims).encode())
+        return (signed + b"." + _base64url(self._registry.get_alg(algorithm).sign(signed, key))).decode()
 
-    def _verified(self, token: str, kind: str) -> dict[str, Any] | None:
+    def _verified(self, token: str, kind: str) -> jwt.Token | None:
         if len(token) > LONGEST_TOKEN or token.count(".") != 2:
             return None
 
@@ -169,7 +208,7 @@ class Mint:
             return self._keys.verifier(header["kid"])
 
         try:
-            return jwt.decode(token, find_key, algorithms=ACCEPTED).claims
+            return jwt.decode(token, find_key, algorithms=ACCEPTED)
         except (JoseError, ValueError, KeyError, TypeError, RecursionError):
             return None
 
@@ -181,4 +220,22 @@ def _degraded(live: Live) -> dict[str, Any]:
 
 def half_hash(token: str) -> str:
     """at_hash: the left half of the token's SHA-256 (section 3.1.3.6); both our algorithms use SHA-256."""
-    return base64.urlsafe_b64encode(hashlib.sha256(token.encode()).digest()[:16]).rstrip(b"=").decode()
+    return _base64url(hashlib.sha256(token.encode()).digest()[:16]).decode()
+
+
+def _access_claims(claims: Mapping[str, Any]) -> AccessClaims:
+    audience = claims["aud"]
+    return AccessClaims(
+        jti=claims["jti"],
+        subject=claims["sub"],
+        client_id=claims["client_id"],
+        audience=(audience,) if isinstance(audience, str) else tuple(audience),
+        scope=tuple(claims.get("scope", "").split()),
+        grant_id=claims.get("grant"),
+        issued_at=claims["iat"],
+        expires_at=claims["exp"],
+    )
+
+
+def _base64url(octets: bytes) -> bytes:
+    return base64.urlsafe_b64encode(octets).rstrip(b"=")

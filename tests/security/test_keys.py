@@ -205,6 +205,32 @@ def test_second_process_looks_again_at_once_when_a_kid_is_unknown(world: World, 
     assert second.provider.mint.read_access_token(token) is not None
 
 
+def test_token_that_verified_before_is_refused_when_its_key_was_stolen(world: World, signed_in: SignedIn) -> None:
+    access, mint = signed_in.tokens.access, world.application.provider.mint
+    assert mint.read_access_token(access) is not None
+    rotate_now(world, is_urgent=True)
+    world.clock.advance(RELOAD_EVERY)
+    assert mint.read_access_token(access) is None
+
+
+def test_token_that_verified_before_is_refused_when_it_has_expired(world: World, signed_in: SignedIn) -> None:
+    access, mint = signed_in.tokens.access, world.application.provider.mint
+    first = mint.read_access_token(access)
+    assert first is not None
+    assert mint.read_access_token(access) == first
+    world.clock.advance(world.config.tokens.access_token_life)
+    assert mint.read_access_token(access) is None
+
+
+def test_token_that_verified_before_lends_nothing_to_another_string(world: World, signed_in: SignedIn) -> None:
+    access, mint = signed_in.tokens.access, world.application.provider.mint
+    assert mint.read_access_token(access) is not None
+    head, payload, signature = access.split(".")
+    other = f"{head}.{payload}.{'A' * len(signature)}"
+    assert mint.read_access_token(other) is None
+    assert mint.read_access_token(other) is None
+
+
 @pytest.mark.parametrize("has_later_rotation", [False, True])
 def test_retired_keys_leave_when_they_were_kept_long_enough(world: World, signed_in: SignedIn, has_later_rotation: bool) -> None:
     old = by_state(world, "current")
