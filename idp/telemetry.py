@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -176,6 +177,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        # Finding a metric's child by its labels costs more than counting does; the labels are few (see the module's docstring).
+        self._child = lru_cache(512)(_labelled)
         self._requests = Counter("vestibule_requests", "Requests answered.", ("route", "status"), registry=self.registry)
         self._request_seconds = Histogram(
             "vestibule_request_seconds", "Time to answer a request, in seconds.", ("route",), registry=self.registry, buckets=SECONDS
@@ -229,20 +232,20 @@ class Metrics:
     def observe_request(self, route: str, status: int, seconds: float) -> None:
         """Count one answered request; `route` is one of ROUTES or is counted as "other"."""
         known = route if route in ROUTES else "other"
-        self._requests.labels(known, str(status)).inc()
-        self._request_seconds.labels(known).observe(seconds)
+        self._child(self._requests, known, str(status)).inc()
+        self._child(self._request_seconds, known).observe(seconds)
 
     def count_events(self, events: Sequence[Event]) -> None:
         """Count committed audit lines."""
         for event in events:
             subject, _, verb = event.type.value.partition(".")
-            self._events.labels(event.type.value).inc()
+            self._child(self._events, event.type.value).inc()
             if event.type in ALARMS:
                 log.critical("alarm", event_type=event.type.value, account_id=event.account_id, request_id=event.origin.request_id)
             if subject == "signin":
-                self._signins.labels(verb, str(event.reason or "")).inc()
+                self._child(self._signins, verb, str(event.reason or "")).inc()
             elif event.type in {EventType.TOKEN_ISSUED, EventType.TOKEN_REFUSED, EventType.TOKEN_REPEATED}:
-                self._tokens.labels(_known_grant(event.details.get("grant_type")), verb).inc()
+                self._child(self._tokens, _known_grant(event.details.get("grant_type")), verb).inc()
             elif event.type in {EventType.LOGOUT_DELIVERED, EventType.LOGOUT_RETRIED, EventType.LOGOUT_ABANDONED}:
                 self._deliveries.labels(verb).inc()
 
@@ -320,6 +323,10 @@ def forget_dead_processes() -> None:
         pid = file.stem.rpartition("_")[2]
         if pid.isdecimal() and not Path(f"/proc/{pid}").exists():
             file.unlink(missing_ok=True)
+
+
+def _labelled(metric: Any, *labels: str) -> Any:
+    return metric.labels(*labels)
 
 
 def _known_grant(value: object) -> str:

@@ -53,9 +53,11 @@ class _Compiled:
     def __init__(self, core: Executable, columns: list[str] | None, dialect: Dialect) -> None:
         compiled: Any = cast(ClauseElement, core).compile(dialect=dialect, column_keys=columns)
         self.sql = str(compiled)
-        self._positions: list[str] | None = compiled.positiontup
+        positions: list[str] | None = compiled.positiontup
+        self._is_positional = positions is not None
         binds: dict[str, Any] = compiled.binds
-        self._into = {name: convert for name, bind in binds.items() if (convert := _incoming(bind.type, dialect))}
+        # Each parameter in the order of the statement, with what converts it.
+        self._into = [(name, _incoming(binds[name].type, dialect)) for name in (positions if positions is not None else binds)]
         # Literals of the statement itself ('active') are binds too, with a value of their own.
         self._own = {name: bind.effective_value for name, bind in binds.items() if not bind.required and bind.effective_value is not None}
         selected = core.selected_columns if isinstance(core, Select) else ()
@@ -64,10 +66,10 @@ class _Compiled:
 
     def bind(self, values: Mapping[str, Any]) -> Any:
         """The driver's parameters: a tuple in order for SQLite, a mapping for PostgreSQL."""
-        bound = {**self._own, **values} if self._own else dict(values)
-        for name, convert in self._into.items():
-            bound[name] = convert(bound[name])
-        return bound if self._positions is None else tuple(bound[name] for name in self._positions)
+        given = {**self._own, **values} if self._own else values
+        if self._is_positional:
+            return tuple([given[name] if convert is None else convert(given[name]) for name, convert in self._into])
+        return {name: given[name] if convert is None else convert(given[name]) for name, convert in self._into}
 
     def convert(self, row: Any) -> list[Any]:
         """A row of the driver as a list of Python values."""

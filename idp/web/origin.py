@@ -1,5 +1,6 @@
 """Where a request comes from: concluded once at the edge, from configured proxies only, and carried with everything it causes."""
 
+from functools import lru_cache, partial
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
@@ -8,13 +9,16 @@ from idp.clock import Clock
 from policies import network
 
 KEY = "vestibule.origin"
+RESOLVED_KEPT = 1_024
+LONGEST_KEPT = 200  # characters: what strangers write must not fill the memory
 
 
 class OriginReader:
     """Makes the Origin of a WSGI request, once: it is kept in the environ, so that pages and machine endpoints agree on its request id."""
 
     def __init__(self, trusted_proxies: tuple[IPv4Network | IPv6Network, ...], clock: Clock) -> None:
-        self._trusted = trusted_proxies
+        self._resolve = partial(network.resolve, trusted_proxies=trusted_proxies)
+        self._resolve_again = lru_cache(RESOLVED_KEPT)(self._resolve)
         self._clock = clock
 
     def read(self, environ: dict[str, Any]) -> Origin:
@@ -22,12 +26,9 @@ class OriginReader:
         known: Origin | None = environ.get(KEY)
         if known is not None:
             return known
-        found = network.resolve(
-            environ.get("REMOTE_ADDR", ""),
-            _lines(environ.get("HTTP_X_FORWARDED_FOR")),
-            _lines(environ.get("HTTP_FORWARDED")),
-            self._trusted,
-        )
+        peer, x_forwarded_for, forwarded = (environ.get(name, "") for name in ("REMOTE_ADDR", "HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED"))
+        is_short = len(peer) + len(x_forwarded_for) + len(forwarded) <= LONGEST_KEPT
+        found = (self._resolve_again if is_short else self._resolve)(peer, (x_forwarded_for,), (forwarded,))
         origin = Origin(
             request_id=self._clock.new_code(10),
             address=found.address,
@@ -38,9 +39,6 @@ class OriginReader:
         return origin
 
 
-def _lines(header: str | None) -> tuple[str, ...]:
-    return () if header is None else (header,)
-
-
 def _printable(text: str) -> str:
-    return "".join(character for character in text[:300] if character.isprintable())
+    start = text[:300]
+    return start if start.isprintable() else "".join(character for character in start if character.isprintable())
