@@ -54,7 +54,7 @@ format: $(DEV_READY) ## Rewrite the code in the house format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(DEV_READY) ## Measure (PEER=node-oidc-provider puts that peer beside us)
+bench: $(DEV_READY) ## Measure (PEER=node-oidc-provider puts that peer beside us; with a directory: .venv/bin/python -m bench.directory)
 	$(BIN)/python -m bench
 
 lock: build/uv/bin/uv-$(UV_VERSION) ## Choose the newest versions again and write requirements/*.txt with hashes

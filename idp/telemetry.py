@@ -61,6 +61,7 @@ SECRET_TEXTS = (
     re.compile(r"eyJ[\w-]{8,}\.[\w-]+\.?[\w-]*"),  # a JWT
     re.compile(r"(?i)\b(?:bearer|basic|dpop|negotiate)\s+[\w.~+/=-]{8,}"),
     re.compile(r"vestibule_cs_[\w-]+"),
+    re.compile(r"Key \([^)]*\)=\(.*?\)(?= )"),  # what PostgreSQL says of a value that is there already
     re.compile(r"\$argon2\w*\$[\w$=,./+-]+"),
     re.compile(r"(?<![\w-])[\w-]{43}(?![\w-])"),  # our own tokens, codes and digests
     re.compile(r"(?i)(?<=[?&\s;\"'{])[\w-]*(?:password|secret|token|code|assertion|verifier|nonce|state|cookie)=[^&\s;\"'}]+"),

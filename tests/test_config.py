@@ -272,6 +272,12 @@ def test_directory_that_is_right_has_nothing_to_say(tmp_path: Path) -> None:
         assert found(put(tmp_path, directories=[directory(**changes)])) == []
 
 
+def test_operator_is_warned_when_hung_directories_could_hold_every_thread(tmp_path: Path) -> None:
+    directories = [directory(concurrency=4), directory(name="nord", concurrency=4)]
+    (finding,) = found(put(tmp_path, directories=directories))
+    assert finding.startswith("warning: directories: together they may hold 8 of the 8 threads")
+
+
 def test_two_directories_of_one_name_are_refused(tmp_path: Path) -> None:
     (finding,) = found(put(tmp_path, directories=[directory(), directory()]))
     assert finding == "error: directories[1].name: siege is already used"

@@ -95,7 +95,9 @@ class LdapDirectory:
             changed = self._lasting(subject, is_scoped=True)
             if changed is None:
                 raise SourceMisbehaved(f"{self.name}: {entry.dn} is gone since its password was changed")
-            return self._identity(changed, subject, state_of(changed, self._policy(changed), self._clock.now()), amr=("pwd",))
+            state = state_of(changed, self._policy(changed), self._clock.now())
+            # 389 Directory Server writes that the change was made a moment after it answered that it was.
+            return self._identity(changed, subject, State.USABLE if state is State.MUST_CHANGE else state, amr=("pwd",))
 
     def find(self, subject: str) -> Identity | None:
         """The person with a lasting id as the directory has them now, anywhere under the base (DirectoryConnector.find)."""

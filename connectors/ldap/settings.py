@@ -71,7 +71,7 @@ class LdapSettings(Settings):
     """How long a server may take to accept a connection, TLS included."""
     receive_timeout: Duration = timedelta(seconds=5)
     """How long a server may take to answer."""
-    concurrency: int = Field(default=4, ge=1, le=64)
+    concurrency: int = Field(default=3, ge=1, le=64)
     """Requests at once from one server process; the rest wait for a moment and are then refused, so that one slow directory holds up nothing else."""
     breaker_failures: int = Field(default=3, ge=1, le=100)
     """After this many failures in a row the directory is left alone for `breaker_pause`."""

@@ -153,6 +153,9 @@ class Reconciler:
         self._let_others_write()
         try:
             with self._store.write() as tx:
+                # All at once and in one order: a sign-in that holds two people must not wait for us while we wait for it.
+                links = (tx.links.get(self.name, item.subject) for item in items)
+                tx.people.hold(*{link.account_id for link in links if link is not None})
                 outcomes = [write(tx, item) for item in items]
         except StoreUnavailable:
             outcomes = [self._write_alone(report, item, write) for item in items]
