@@ -78,6 +78,8 @@ def set_password(place: Place, who: str, *, generate: bool, from_stdin: bool, no
         words = passwords.personal_words(tx, found)
     if found.status == "ended":
         fail(f"{found.name} has ended")
+    if found.is_break_glass:
+        fail(f"{found.name} is a break-glass account: `vestibule break-glass seal` gives it a new password")
     if no_must_change and not (found.is_demo and place.config.demo):
         fail("--no-must-change is only for demonstration accounts: a password that somebody else knows must be changed")
     blocked = _blocked(place)

@@ -79,6 +79,7 @@ class Reading:
     changes: list[Identity] | None = None
     suspects: dict[str, str] = field(default_factory=dict)
     judged_unplaced: set[str] = field(default_factory=set)
+    cleared: set[str] = field(default_factory=set)
     endings: list[Ending] = field(default_factory=list)
     silent: list[str] = field(default_factory=list)
     is_braked: bool = False
@@ -207,8 +208,10 @@ class Reader:
                 elif sure := self.ask_again(subject):
                     reading.endings.append(sure)
                     reading.is_braked = brakes(len(reading.endings), live, self._brake)
-                elif word == GONE:
-                    omitted += 1
+                else:
+                    # The listing and the question differ: what the listing said of this person is not written.
+                    reading.cleared.add(subject)
+                    omitted += word == GONE
                     if omitted > BELIEVED_OMISSIONS:
                         raise SourceMisbehaved(f"the listing left out more than {BELIEVED_OMISSIONS} people who are there")
 

@@ -111,8 +111,8 @@ class Reconciler:
         else:
             progress.begin("writing", reading.added + reading.changed)
             source = reader.changed_again(reading) if reading.changes is None else reading.changes
-        ended = {ending.subject for ending in reading.endings}
-        for batch in batches((one for one in source if one.subject not in ended), BATCH):
+        passed_over = reading.cleared | {ending.subject for ending in reading.endings}
+        for batch in batches((one for one in source if one.subject not in passed_over), BATCH):
             self._write_each(report, batch, lambda tx, one: self._adopt(tx, one, reader.establishments))
             if reading.known:
                 progress.advance(len(batch))
@@ -120,7 +120,7 @@ class Reconciler:
             self._let_others_write()
             with self._store.write() as tx:
                 tx.links.hear_again(self.name, tuple(subjects), at=reading.begun_at)
-        self._end(report, reading.endings, reader.establishments)
+        self._end(report, reading.endings, reader.establishments, since=reading.begun_at)
         self._forget_silent(reading)
         report.counts.update(_noted(reading))
         self._close(report, EventType.SYNC_DONE)
@@ -132,11 +132,11 @@ class Reconciler:
         adopted = self._linking.adopt(tx, identity, self._author, establishments=establishments)
         return "added" if adopted.is_new else "changed"
 
-    def _end(self, report: Report, endings: Sequence[Ending], establishments: Mapping[str, str]) -> None:
+    def _end(self, report: Report, endings: Sequence[Ending], establishments: Mapping[str, str], *, since: datetime) -> None:
         def end(tx: Transaction, ending: Ending) -> str | None:
             link = tx.links.get(self.name, ending.subject)
-            if link is None:
-                return None
+            if link is None or (link.word_at > since and lets_stay(link.word)):
+                return None  # a sign-in has let them in since
             word = GONE if ending.identity is None else str(ending.identity.state)
             if ending.identity is not None and lets_stay(word):
                 adopted = self._linking.adopt(tx, ending.identity, self._author, establishments=establishments)
@@ -207,6 +207,7 @@ class Reconciler:
         with self._store.read() as tx:
             self._runs.waiting(tx, run_id)
             held = [link.subject for link in tx.links.held_by(run_id)]
+        begun_at = self._clock.now()
         reader = self._reader(keep=self._runs.keep)
         progress.begin("asking again", len(held))
         endings: list[Ending] = []
@@ -225,7 +226,7 @@ class Reconciler:
             self._runs.waiting(tx, run_id)
             tx.links.change_run(run_id, expected="held", state="confirmed")
             tx.links.release(run_id)
-        self._end(report, endings, reader.establishments)
+        self._end(report, endings, reader.establishments, since=begun_at)
         report.counts["kept"] = len(held) - len(endings)
         with self._store.write() as tx:
             tx.links.change_run(run_id, expected="confirmed", counts=dict(report.counts), ended_at=self._clock.now())

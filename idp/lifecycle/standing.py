@@ -5,6 +5,8 @@ old, let go of their transaction and call `ask`; then they look again. A directo
 may still be used (`standing.grace`) is theirs to say, and a person whom it had refused stays refused.
 """
 
+from datetime import datetime
+
 import structlog
 
 from connectors.base import Identity, SourceMisbehaved, SourceUnreachable
@@ -46,6 +48,7 @@ class Standing:
         if directory is None:
             log.error("directory_not_configured", connector=link.connector, request_id=origin.request_id)
             return
+        asked_at = self._clock.now()
         try:
             identity = directory.find(link.subject)
         except SourceUnreachable as away:
@@ -56,13 +59,13 @@ class Standing:
         except SourceMisbehaved as wrong:
             log.error("directory_misbehaved", connector=link.connector, detail=wrong.detail, request_id=origin.request_id)
             return
-        self._keep(link, identity, Author(f"connector:{link.connector}", origin))
+        self._keep(link, identity, asked_at, author=Author(f"connector:{link.connector}", origin))
 
-    def _keep(self, link: Link, identity: Identity | None, author: Author) -> None:
+    def _keep(self, link: Link, identity: Identity | None, asked_at: datetime, *, author: Author) -> None:
         with self._database.write() as tx:
             current = tx.links.get(link.connector, link.subject)
-            if current is None or current.word_at > link.word_at:
-                return  # somebody asked at the same time, and heard it later
+            if current is None or current.word_at > asked_at:
+                return  # somebody heard it later than we asked
             if identity is None:
                 self._linking.apply_word(tx, current, GONE, author)
             else:

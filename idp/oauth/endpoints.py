@@ -80,7 +80,9 @@ def _describe(issuing: Issuing, tx: Transaction, found: FoundToken, client: OAut
         if row is None or grant is None or grant.client_id != client.client_id or row.used_at is not None:
             return None
         live = issuing.alive(tx, grant.id, asked=asked)
-    except Refusal:
+    except Refusal as refusal:
+        if refusal.status_code == 503:
+            raise  # nobody can say whether the token is good: that is not the same as bad
         return None
     return {
         "active": True,
@@ -89,6 +91,7 @@ def _describe(issuing: Issuing, tx: Transaction, found: FoundToken, client: OAut
         "scope": grant.scope,
         "exp": int(row.expires_at.timestamp()),
         "iat": int(row.issued_at.timestamp()),
+        **({"degraded": True} if live.is_degraded else {}),
     }
 
 
@@ -216,7 +219,7 @@ class Userinfo:
         if client is None:
             raise Refusal("invalid_token", Reason.CLIENT_WITHDRAWN, "The access token is not valid", status=401)
         names = released_to_userinfo(access.scope, grant.claims) & held_by(client.scopes)
-        values = {"sub": account.id, **gather(names, subject)}
+        values = {"sub": account.id, **gather(names, subject), **({"degraded": True} if live.is_degraded else {})}
         if client.settings.userinfo_signed_response_alg:
             signed = self._issuing.mint.userinfo(client, values)
             return ProtocolResponse(200, signed.encode(), (("Content-Type", "application/jwt"), *NO_STORE))

@@ -154,7 +154,8 @@ class Provider:
             if finish.consented:
                 tx.clients.consent(finish.account_id, request.client_id, scope=frozenset(request.consent_scope), now=self._clock.now())
                 tx.events.append(self._event(EventType.CONSENT_GIVEN, grant, origin, scope=request.consent_scope))
-            tx.events.append(self._event(EventType.AUTHORIZATION_GRANTED, grant, origin, scope=request.scope))
+            details = {"degraded": True} if finish.is_degraded else {}
+            tx.events.append(self._event(EventType.AUTHORIZATION_GRANTED, grant, origin, scope=request.scope, **details))
         response = respond(request.redirect_uri, request.response_mode, [("code", code)], state=request.state, issuer=self._config.issuer)
         return Finished(response, session_token)
 
@@ -201,7 +202,7 @@ class Provider:
             )
         )
 
-    def _event(self, kind: EventType, grant: Grant, origin: Origin, *, scope: tuple[str, ...]) -> Event:
+    def _event(self, kind: EventType, grant: Grant, origin: Origin, *, scope: tuple[str, ...], **details: bool) -> Event:
         return Event(
             type=kind,
             at=self._clock.now(),
@@ -214,7 +215,7 @@ class Provider:
             grant_id=grant.id,
             amr=grant.amr,
             acr=grant.acr,
-            details={"scope": " ".join(scope)},
+            details={"scope": " ".join(scope), **details},
         )
 
     def _record_refusal(

@@ -145,7 +145,8 @@ def named(tx: Transaction, text: str, *, establishment_id: str | None = None) ->
 
 def _cut(tx: Transaction, account: Account, author: Author, *, clock: Clock, status: Literal["suspended", "ended"]) -> Ended:
     account = tx.people.held(account.id) or account
-    if account.status == status or account.status == "ended":
+    # What a directory has suspended an operator may still suspend: then its next word does not lift it.
+    if account.status == "ended" or (account.status == status and account.cut_by == BY_OPERATOR):
         raise AccountRefused("account_already_cut", f"{account.name} is {account.status} already")
     return cut_account(
         tx, account.id, Cause(Reason.ACCOUNT_CUT, author.actor, author.origin), status=status, cut_by=BY_OPERATOR, clock=clock

@@ -5,7 +5,7 @@ named, so that its work tells nothing. Opens nothing (idp/app.py does), writes n
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -38,7 +38,8 @@ class Recognition:
     """What the directories say of an identifier and a password.
 
     `identity` is set when a password was right and the person may go on, perhaps to change it (`must_change`). Else `refusal` says why not:
-    of the directory that knew the person, or that one did not answer (`trouble` names how). `is_proven`: the password was right all the same.
+    of the directory that knew the person, or that one did not answer. `trouble` names how any of them failed to answer, whatever the others said:
+    then the public must read the same of everybody. `is_proven`: the password was right all the same.
     """
 
     identity: Identity | None = None
@@ -72,13 +73,15 @@ class Directories:
 
     def recognise(self, identifier: str, password: str, first: str | None) -> Recognition:
         """Ask until one knows the person and the password is right. `first` is the directory that the identifier is known from."""
-        best = NOBODY
+        answers: list[Recognition] = []
         for directory in sorted(self, key=lambda directory: directory.name != first):
             answer = _ask(directory, identifier, password)
             if answer.identity is not None or answer.is_proven:
                 return answer
-            best = max(best, answer, key=_weight)
-        return best
+            answers.append(answer)
+        best = max(answers, key=lambda answer: _weight(answer, first), default=NOBODY)
+        trouble = next((answer.trouble for answer in answers if answer.trouble is not None), None)
+        return replace(best, trouble=trouble)
 
     def close(self) -> None:
         """Let go of their connections."""
@@ -107,6 +110,8 @@ def _ask(directory: Directory, identifier: str, password: str) -> Recognition:
         return Recognition(refusal=Reason.DIRECTORY_MISBEHAVED, connector=name, trouble="misbehaved")
 
 
-def _weight(answer: Recognition) -> int:
-    """Which refusal to keep: of a directory that knows the person, then that one could not be asked, then that nobody knows them."""
-    return 2 if answer.subject is not None else 1 if answer.trouble is not None else 0
+def _weight(answer: Recognition, first: str | None) -> int:
+    """Which refusal to keep: the person's own directory could not be asked; one knows them; another could not be asked; nobody knows them."""
+    if answer.trouble is not None:
+        return 3 if answer.connector == first else 1
+    return 2 if answer.subject is not None else 0

@@ -108,6 +108,7 @@ class Finish:
     closing_session_id: str | None = None
     consented: bool = False
     interaction_digest: str | None = None  # spent with what it opens; None when no page was shown
+    is_degraded: bool = False  # the person's directory could not be asked, and its last word is used for a while
 
 
 class Interactions:

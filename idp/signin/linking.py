@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, field
+from datetime import datetime
 
 from connectors.base import Identity
 from idp.audit import Author, Event, EventType, Reason
@@ -19,7 +20,7 @@ from idp.errors import StoreUnavailable
 from idp.signin.local import normalise_identifier
 from idp.store.base import Account, Attachment, Link
 from idp.store.database import Transaction
-from policies.lifecycle import Judgement, LifecycleFacts, Verdict, judge
+from policies.lifecycle import Judgement, LifecycleFacts, Verdict, judge, lets_stay
 from policies.mapping import MappingRule, Placement, Placer
 
 CONFLICT = "store_conflict"
@@ -35,6 +36,7 @@ class Adopted:
     is_new: bool = False
     changes: tuple[str, ...] = ()
     verdict: Verdict = Verdict.KEEP
+    password_changed_at: datetime | None = None  # when it was changed through us, as far as we know
     ended: Ended = field(default_factory=Ended)
 
 
@@ -86,19 +88,21 @@ class Linking:
         link = tx.links.get(identity.connector, identity.subject)
         if link is None:
             return self._create(tx, identity, author, establishments=places)
-        tx.people.hold(link.account_id)
-        account = tx.people.get(link.account_id)
-        if account is None:
-            raise LookupError(f"the link {link.connector}/{link.subject} leads to no account")
+        link, account = self._held(tx, link)
+        if identity.seen_at < link.word_at:
+            # Somebody heard the directory later than this: an earlier "yes" must not undo a later "no", nor the other way round.
+            return Adopted(account=account, password_changed_at=link.password_changed_at)
         placements = self._placements(identity, places)
         judgement = self._judge(link, account, str(identity.state), placements=len(placements))
         if judgement.verdict is Verdict.HOLD:
             return self._hold(tx, link, account, author, reason=judgement.reason)
-        seen = self.digest(identity, places)
+        # What is said of somebody who is cut is not kept beyond that: their groups may not even have been read.
+        is_cut = not lets_stay(identity.state)
+        seen = "" if is_cut else self.digest(identity, places)
         changes: list[str] = []
-        if seen != link.seen_digest:
-            changes = [*self._rename(tx, account, identity), *self._place(tx, account, identity, author, establishments=places)]
-            self._find_by(tx, account.id, identity, establishments=places)
+        if not is_cut and seen != link.seen_digest:
+            left = self._find_by(tx, account.id, identity, establishments=places)
+            changes = [*self._rename(tx, account, identity, left=left), *self._place(tx, account, identity, author, establishments=places)]
         tx.links.hear(link.connector, link.subject, word=identity.state, at=identity.seen_at, seen_digest=seen)
         if changes:
             fields = {"fields": " ".join(dict.fromkeys(changes))}
@@ -106,14 +110,17 @@ class Linking:
         ended = self._carry_out(tx, link, account, author, judgement=judgement, is_signing_in=is_signing_in)
         is_touched = bool(changes) or judgement.verdict is not Verdict.KEEP
         after = tx.people.get(account.id) if is_touched else account
-        return Adopted(account=after or account, changes=tuple(dict.fromkeys(changes)), verdict=judgement.verdict, ended=ended)
+        return Adopted(
+            account=after or account,
+            changes=tuple(dict.fromkeys(changes)),
+            verdict=judgement.verdict,
+            password_changed_at=link.password_changed_at,
+            ended=ended,
+        )
 
     def apply_word(self, tx: Transaction, link: Link, word: str, author: Author) -> Adopted:
         """Keep a word that comes without an Identity: the entry is gone, or a sign-in heard that it is disabled."""
-        tx.people.hold(link.account_id)
-        account = tx.people.get(link.account_id)
-        if account is None:
-            raise LookupError(f"the link {link.connector}/{link.subject} leads to no account")
+        link, account = self._held(tx, link)
         judgement = self._judge(link, account, word, placements=0)
         if judgement.verdict is Verdict.HOLD:
             return self._hold(tx, link, account, author, reason=judgement.reason)
@@ -122,6 +129,14 @@ class Linking:
         seen = link.seen_digest if word == link.word else ""
         tx.links.hear(link.connector, link.subject, word=word, at=self._clock.now(), seen_digest=seen)
         return Adopted(account=tx.people.get(account.id) or account, verdict=judgement.verdict, ended=ended)
+
+    def _held(self, tx: Transaction, link: Link) -> tuple[Link, Account]:
+        """The Link and its Account, held; read again, because another server may have written both while we waited."""
+        tx.people.hold(link.account_id)
+        current, account = tx.links.get(link.connector, link.subject), tx.people.get(link.account_id)
+        if current is None or account is None:
+            raise LookupError(f"the link {link.connector}/{link.subject} leads to no account")
+        return current, account
 
     def _judge(self, link: Link, account: Account, word: str, *, placements: int) -> Judgement:
         return judge(
@@ -183,11 +198,13 @@ class Linking:
             seen_digest=self.digest(identity, establishments),
             held_by_run=None,
             held_until=None,
+            password_changed_at=None,
             created_at=now,
         )
         if not tx.links.add(link):
             raise StoreUnavailable(CONFLICT, f"{link.connector}/{link.subject} is being adopted elsewhere")
         left = self._find_by(tx, account.id, identity, establishments=establishments)
+        self._rename(tx, account, identity, left=left)
         self._record(
             tx,
             EventType.ACCOUNT_LINKED,
@@ -201,8 +218,12 @@ class Linking:
         ended = self._carry_out(tx, link, account, author, judgement=judgement, is_signing_in=False)
         return Adopted(account=tx.people.get(account.id) or account, is_new=True, verdict=judgement.verdict, ended=ended)
 
-    def _rename(self, tx: Transaction, account: Account, identity: Identity) -> list[str]:
-        values = {name: _shown(identity, name) for name in SHOWN}
+    def _rename(self, tx: Transaction, account: Account, identity: Identity, *, left: list[str]) -> list[str]:
+        """Keep what the person is called.
+
+        A login or an address that is left to another Account is not shown either: applications would take this person for that one.
+        """
+        values = {name: None if name in left else _shown(identity, name) for name in SHOWN}
         for name in ("given_name", "family_name"):
             values[name] = values[name] or ""
         changed = {name: value for name, value in values.items() if value != getattr(account, name)}

@@ -22,6 +22,7 @@ from idp.signin.local import ACR_PASSWORD, AMR_PASSWORD, CONNECTOR, Candidate, f
 from idp.signin.throttle import LoginThrottle, TryKeys
 from idp.store.base import Account
 from idp.store.database import Database
+from policies.lifecycle import lets_stay
 
 
 class LoginRefused(Refused):
@@ -32,11 +33,17 @@ class LoginRefused(Refused):
     """
 
     def __init__(
-        self, reason: Reason, *, wait: timedelta = timedelta(0), tries_left: int | None = None, told: Reason | None = None
+        self,
+        reason: Reason,
+        *,
+        wait: timedelta = timedelta(0),
+        tries_left: int | None = None,
+        told: Reason | None = None,
+        is_unreachable: bool = False,
     ) -> None:
         super().__init__(reason)
         self.is_throttled = reason is Reason.THROTTLED
-        self.is_unreachable = reason in {Reason.DIRECTORY_UNREACHABLE, Reason.DIRECTORY_MISBEHAVED}
+        self.is_unreachable = is_unreachable
         self.wait = wait
         self.tries_left = tries_left
         self.told = told
@@ -146,17 +153,31 @@ class Login:
 
     def _judge(self, attempt: Attempt, answer: Recognition) -> Proof:
         """What the directories said, as a Proof or a refusal; either way what they said of the person is kept."""
+        subject = answer.identity.subject if answer.identity else answer.subject
+        person = self._throttle.keys(f"subject:{answer.connector}/{subject}", None) if subject else None
+        if person is not None and not (admitted := self._throttle.admit(person)).is_allowed:
+            # A directory knows one person by many spellings and addresses: tries are also counted by whom it recognised, and then a right password
+            # and a wrong one are answered alike.
+            self._record(Reason.THROTTLED, attempt, connector=answer.connector, details={"throttle": admitted.reason or ""})
+            raise LoginRefused(Reason.THROTTLED, wait=admitted.wait)
         if answer.identity is None:
-            if answer.trouble is not None and attempt.candidate.password is None:
+            if answer.trouble is not None and answer.subject is None and attempt.candidate.password is None:
                 # Nobody could check this try, so it taught a stranger nothing: an outage must not lock people out.
                 self._throttle.forgive(attempt.keys)
             self._keep_word(answer, attempt.place)
             raise self._refused(attempt, answer.refusal, answer.connector, trouble=answer.trouble, is_proven=answer.is_proven)
         adopted = self._adopt(answer.identity, attempt.place)
         if not adopted.account.is_active:
-            # An operator suspended them here: the directory's word does not lift that.
+            # An operator suspended them here, or the directory said otherwise since: its earlier word does not lift that.
             raise self._refused(attempt, Reason.ACCOUNT_NOT_ACTIVE, answer.connector, is_proven=True, account=adopted.account)
-        self._throttle.clear(attempt.keys)
+        if person is not None:
+            self._throttle.clear(person)
+        named = attempt.candidate.account
+        if named is None or named.id == adopted.account.id:
+            self._throttle.clear(attempt.keys)
+        else:
+            # Somebody who carries another's login as their own address must not make failures at that login forgotten.
+            self._throttle.forgive(attempt.keys)
         return Proof(
             account_id=adopted.account.id,
             auth_time=attempt.began,
@@ -164,6 +185,7 @@ class Login:
             acr=ACR_PASSWORD,
             connector=answer.identity.connector,
             must_change_password=answer.must_change,
+            credential_at=adopted.password_changed_at,
         )
 
     def _adopt(self, identity: Identity, place: LoginPlace) -> Adopted:
@@ -179,8 +201,11 @@ class Login:
             return self._linking.adopt(tx, identity, author, is_signing_in=True)
 
     def _keep_word(self, answer: Recognition, place: LoginPlace) -> None:
-        """A directory that refuses a person as disabled, expired or out of scope has said so of them, whoever typed what."""
-        if answer.state is None or answer.connector is None or answer.subject is None:
+        """A directory that refuses a person as disabled, expired or out of scope has said so of them, whoever typed what.
+
+        A lock is no such word: whoever locks themselves out would else keep what the directory said of their groups for ever young.
+        """
+        if answer.state is None or answer.connector is None or answer.subject is None or lets_stay(answer.state):
             return
         with self._database.write() as tx:
             link = tx.links.get(answer.connector, answer.subject)
@@ -218,7 +243,11 @@ class Login:
         """The refusal to raise; its Event is written."""
         self._record(reason, attempt, connector=connector, account=account, details={"trouble": trouble} if trouble else {})
         outlook = self._throttle.outlook(attempt.keys)
-        return LoginRefused(reason, tries_left=outlook.tries_left_before_wait, told=reason if is_proven else None)
+        told = reason if is_proven else None
+        # While a directory is away everybody whose password is not proven reads the same: who is known elsewhere must not show.
+        return LoginRefused(
+            reason, tries_left=outlook.tries_left_before_wait, told=told, is_unreachable=trouble is not None and not is_proven
+        )
 
     def _record(
         self, reason: Reason, attempt: Attempt, *, connector: str | None, details: Mapping[str, str], account: Account | None = None

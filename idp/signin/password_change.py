@@ -170,6 +170,7 @@ class PasswordChange:
         author = Author(f"account:{account_id}", origin)
         with self._database.write() as tx:
             self._linking.adopt(tx, identity, author)
+            tx.links.change_password(connector, link.subject, now)
             self._end_and_record(tx, account_id, keep, origin=origin, connector=connector, is_forced=keep is None)
         return now
 

@@ -13,8 +13,7 @@ from idp.endings import Cause, end_session
 from idp.errors import Refused
 from idp.signin.facts import live_sessions
 from idp.signin.interaction import Finish, Proof
-from idp.signin.local import CONNECTOR
-from idp.store.base import Password, Session
+from idp.store.base import Session
 from idp.store.database import Transaction
 from policies.sessions import SessionLimits, over_limit
 
@@ -46,7 +45,7 @@ def write_session(
     if account is None or not account.is_active:
         raise Refused(Reason.ACCOUNT_NOT_ACTIVE, "cut while signing in")
     # Compared with what was proven and not with when: a change takes its instant before it commits, and a try in between reads the old hash.
-    if finish.proof.connector == CONNECTOR and not _still_stands(tx.people.password(account.id), finish.proof):
+    if not _still_stands(tx, finish.proof):
         raise Refused(Reason.CREDENTIAL_CHANGED, "the password was replaced while signing in")
     alarm = (EventType.BREAK_GLASS_USED,) if account.is_break_glass else ()
     cookie = clock.new_token()
@@ -99,8 +98,12 @@ def spend_interaction(tx: Transaction, interaction_digest: str, *, clock: Clock)
     return tx.grants.spend("interaction", interaction_digest, expires_at=clock.now() + RESTARTABLE_FOR)
 
 
-def _still_stands(password: Password | None, proof: Proof) -> bool:
-    return password is not None and password.changed_at == proof.credential_at
+def _still_stands(tx: Transaction, proof: Proof) -> bool:
+    if proof.is_local:
+        password = tx.people.password(proof.account_id)
+        return password is not None and password.changed_at == proof.credential_at
+    links = [link for link in tx.links.of_account(proof.account_id) if link.connector == proof.connector]
+    return any(link.password_changed_at == proof.credential_at for link in links)
 
 
 def _answer(tx: Transaction, finish: Finish, *, clock: Clock) -> Session:

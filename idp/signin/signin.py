@@ -194,7 +194,10 @@ class SignIn:
         self._ask_standing(account.id, origin)
         with self._database.read() as tx:
             current = tx.sessions.get(session.id) if session else None
-        return decide_step(self._gather(interaction, current if current and current.ended_at is None else None))
+        facts = self._gather(interaction, current if current and current.ended_at is None else None)
+        step = decide_step(facts)
+        is_degraded = facts.word_at is not None and facts.now - facts.word_at > self._staleness_bound
+        return replace(step, finish=replace(step.finish, is_degraded=True)) if step.finish and is_degraded else step
 
     def _gather(self, interaction: Interaction, session: Session | None) -> Facts:
         with self._database.read() as tx:

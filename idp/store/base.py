@@ -222,6 +222,7 @@ class Link:
     """Who an Account is in a directory: `subject` is the directory's lasting id; `word` its last answer (a connectors.base.State, or "gone").
 
     `seen_digest` is of all that it said then. While a sync waits for a human, those it would end are held: their word stands until `held_until`.
+    `password_changed_at` is when the directory's password was last changed on our page: what was proven with an earlier one is worth nothing.
     """
 
     connector: str
@@ -232,6 +233,7 @@ class Link:
     seen_digest: str
     held_by_run: str | None
     held_until: datetime | None
+    password_changed_at: datetime | None
     created_at: datetime
 
 

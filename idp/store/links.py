@@ -54,6 +54,11 @@ class Links:
         query = update(t).where(t.c.connector == connector, t.c.subject.in_(subjects), t.c.word_at < at)
         self._connection.execute(query.values(word_at=at))
 
+    def change_password(self, connector: str, subject: str, at: datetime) -> None:
+        """Remember that the directory's password was changed on our page."""
+        query = update(t).where(t.c.connector == connector, t.c.subject == subject)
+        self._connection.execute(query.values(password_changed_at=at))
+
     def count(self, connector: str) -> int:
         """How many people are linked to a directory and were not gone at its last word."""
         query = select(func.count()).select_from(t).where(t.c.connector == connector, t.c.word != "gone")

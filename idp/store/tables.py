@@ -314,6 +314,7 @@ links = Table(
     Column("seen_digest", Digest, nullable=False),  # of what the directory said: a sync passes over who has not changed
     Column("held_by_run", Id),
     Column("held_until", Instant),
+    Column("password_changed_at", Instant),
     Column("created_at", Instant, nullable=False),
     Index("ix_links_account", "account_id", "word_at"),
     Index("ix_links_held", "held_by_run"),

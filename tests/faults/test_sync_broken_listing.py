@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -86,6 +87,10 @@ class Bench:
         with self.database.read() as tx:
             return Counter(account.status for account in tx.people.all())
 
+    def attached(self) -> int:
+        with self.database.read() as tx:
+            return sum(one.ended_at is None for account in tx.people.all() for one in tx.people.attachments(account.id))
+
     def runs(self) -> tuple[SyncRun, ...]:
         with self.database.read() as tx:
             return tx.links.runs("annuaire")
@@ -141,6 +146,19 @@ def test_somebody_left_out_of_the_listing_who_is_there_is_kept(bench: Bench, sla
     report = bench.run(LeavesOut(bench.directory, -1, lambda: None))  # type: ignore[arg-type]  # the rest is the real directory's
     assert (report.state, report.counts["ended"]) == ("done", 0)
     assert bench.statuses() == {"active": 65}
+
+
+def test_groups_that_only_the_listing_does_not_see_are_taken_from_nobody(bench: Bench) -> None:
+    bench.run()
+    before = bench.attached()
+
+    class SeesNoGroups(Interfering):
+        def people(self) -> Iterator[Identity]:
+            return (replace(one, groups=frozenset(), attributes={}) for one in super().people())
+
+    report = bench.run(SeesNoGroups(bench.directory, -1, lambda: None))  # type: ignore[arg-type]  # the rest is the real directory's
+    assert (report.state, report.counts["ended"]) == ("done", 0)
+    assert bench.attached() == before
 
 
 def test_a_listing_that_leaves_out_a_crowd_is_not_believed(bench: Bench) -> None:

@@ -39,6 +39,11 @@ def test_operator_seals_it_again_and_the_old_password_is_worth_nothing(operator:
     assert before.hash != after.hash
 
 
+def test_operator_cannot_give_it_a_password_of_their_own(operator: Operator) -> None:
+    operator.do("break-glass", "seal", "secours", *PLACE)
+    assert "break-glass seal" in operator.refused("account", "set-password", "secours", "--generate")
+
+
 def test_operator_cannot_turn_a_person_into_one(operator: Operator) -> None:
     operator.do("account", "add", "--username", "claire", "--given-name", "Claire", "--family-name", "Dubois")
     assert "no active break-glass account" in operator.refused("break-glass", "seal", "claire", *PLACE)

@@ -29,6 +29,7 @@ def upgrade() -> None:
         sa.Column("seen_digest", sa.String(length=43), nullable=False),
         sa.Column("held_by_run", sa.String(length=36), nullable=True),
         sa.Column("held_until", sa.BigInteger(), nullable=True),
+        sa.Column("password_changed_at", sa.BigInteger(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_links_account_id")),
         sa.PrimaryKeyConstraint("connector", "subject", name=op.f("pk_links")),
