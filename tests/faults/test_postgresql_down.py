@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from tests.faults.test_stores_down import a_code, assert_down, writing_requests
 from tests.support.fixed_clock import FixedClock
 from tests.support.listener import Listener
 from tests.support.postgresql import PostgreSQLServer, postgresql_serving
+from tests.support.processes import wait_until
 from tests.support.stores import Stores, database_name
 from tests.support.world import Furniture, World, furnish
 
@@ -43,7 +44,7 @@ def on_postgresql(server: PostgreSQLServer, tmp_path_factory: pytest.TempPathFac
 @pytest.fixture
 def world(on_postgresql: Furniture, tmp_path: Path, clock: FixedClock, listener: Listener) -> Iterator[World]:
     """A Vestibule that does not wait long."""
-    made = World(on_postgresql, tmp_path, clock=clock, listener=listener, settings={"database": SHORT})
+    made = World(on_postgresql, tmp_path, clock=clock, listener=listener, settings={"database": SHORT, "sessions": {"concurrent": None}})
     yield made
     made.close()
 
@@ -98,6 +99,7 @@ def name_of(world: World) -> str:
     return database_name({"database": {"url": world.config.database.url}})
 
 
+Away = Callable[[PostgreSQLServer], AbstractContextManager[None]]
 AWAY = pytest.mark.parametrize("away", [stopped, killed, hung], ids=["stopped", "killed", "hung"])
 
 
@@ -132,6 +134,71 @@ def test_everything_answers_503_within_a_bound_and_works_again_without_a_restart
     assert party.redeem(code).status_code == 200
     assert party.redeem(code).status_code == 400
     assert party.refresh(refresh).status_code == 200
+
+
+@pytest.mark.parametrize("away", [stopped, killed], ids=["stopped", "killed"])
+def test_nothing_is_half_issued_or_usable_twice_when_the_server_goes_away_under_load(
+    world: World, server: PostgreSQLServer, away: Away
+) -> None:
+    """Sign-ins go on all the time: what was answered stays good, what was not can be asked again, and no code or token serves twice."""
+    world.sign_in("claire", "carnet")
+    statuses: list[int] = []
+    given: list[str] = []
+    over = threading.Event()
+
+    def sign_in_again_and_again(person: str) -> None:
+        party = world.relying_party("carnet")
+        while not over.is_set():
+            browser = world.browser()
+            page = browser.get(party.begin(scope="openid offline_access"))
+            if page.status == 200 and "signin-form" in page.forms:
+                page = browser.sign_in(world.person(person).username, world.password, page=page)
+            statuses.append(page.status if page.callback is None else 302)
+            if page.callback is None:
+                continue
+            answers = [party.redeem(page.callback["code"]) for _ in range(2)]
+            good = [answer for answer in answers if answer.status_code == 200]
+            assert {answer.status_code for answer in answers} <= {200, 400, 503}
+            assert len(good) <= 1, "one code gave tokens twice"
+            if len(good) == 1 and answers[0].status_code == 200 and answers[1].status_code == 503:
+                given.append(good[0].json()["refresh_token"])  # the Grant lives: nobody could say that the code came twice
+
+    threads = [threading.Thread(target=sign_in_again_and_again, args=(person,)) for person in ("claire", "karim", "rose")]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(3):
+            come(statuses, 302)
+            with away(server):
+                come(statuses, 503)
+        come(statuses, 302)
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join(60)
+    assert set(statuses) <= {302, 503, 410}, (
+        sorted(set(statuses)),
+        [(e["reason"], e["details"]) for e in world.events("signin.refused")][:5],
+    )
+    party = world.relying_party("carnet")
+    for token in given:
+        assert party.refresh(token).status_code == 200
+    with world.database.read() as tx:
+        half = tx.connection.execute(
+            text("SELECT count(*) FROM grants g WHERE NOT EXISTS (SELECT 1 FROM codes c WHERE c.grant_id = g.id)")
+        ).scalar_one()
+        lost = tx.connection.execute(
+            text(
+                "SELECT count(*) FROM sessions s WHERE NOT EXISTS (SELECT 1 FROM events e WHERE e.session_id = s.id AND e.type = 'session.opened')"
+            )
+        ).scalar_one()
+    assert (half, lost) == (0, 0)
+
+
+def come(statuses: list[int], status: int) -> None:
+    """Wait for two answers of a status from now on."""
+    before = len(statuses)
+    wait_until(lambda: statuses[before:].count(status) >= 2, seconds=40)
 
 
 @AWAY
