@@ -345,7 +345,7 @@ class Linking:
 
 def open_establishments(tx: Transaction) -> dict[str, str]:
     """The open establishments, id by slug: what mapping rules may place people at."""
-    return {place.slug: place.id for place in tx.establishments.all()}
+    return tx.establishments.open_ids()
 
 
 def _shown(identity: Identity, name: str) -> str | None:

@@ -7,7 +7,6 @@ and whoever changes what all share takes it by name (Transaction.lock). Calls: t
 """
 
 import hashlib
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -29,6 +28,7 @@ from idp.store.clients import Clients
 from idp.store.durability import LogSync
 from idp.store.establishments import Establishments
 from idp.store.events import Events
+from idp.store.gate import WriterGate
 from idp.store.grants import Grants
 from idp.store.keys import SigningKeys
 from idp.store.leases import Leases
@@ -170,7 +170,7 @@ class Database:
         else:
             self._pool = _open_pool(url, password, size=pool_size, patience=patience, busy_timeout_seconds=busy_timeout_seconds)
             self._engine = self._pool.engine
-        self._writer = threading.Lock()
+        self._gate = WriterGate(Path(make_url(url).database or ""), busy_timeout_seconds) if self.is_sqlite else None
         self._idle: deque[Connection] = deque()
 
     @classmethod
@@ -202,7 +202,7 @@ class Database:
 
     def write(self) -> AbstractContextManager[Transaction]:
         """A transaction that may write; commits at the end, rolls back on any exception."""
-        return _Pooled(self, self._pool, "write") if self._pool is not None else _Held(self, "BEGIN IMMEDIATE", self._writer)
+        return _Pooled(self, self._pool, "write") if self._pool is not None else _Held(self, "BEGIN IMMEDIATE", self._gate)
 
     def committed(self, tx: Transaction) -> None:
         """Tell whoever listens what a transaction recorded."""
@@ -249,6 +249,8 @@ class Database:
         if self._pool is not None:
             self._pool.close()
         self._engine.dispose()
+        if self._gate is not None:
+            self._gate.close()
         if self._log is not None:
             self._log.close()
 
@@ -288,16 +290,16 @@ class _Held:
     A pool that resets, and the events through which SQLAlchemy would let us say BEGIN IMMEDIATE, cost more than the transaction does.
     """
 
-    __slots__ = ("_begin", "_connection", "_database", "_driver", "_lock", "_tx")
+    __slots__ = ("_begin", "_connection", "_database", "_driver", "_gate", "_tx")
 
-    def __init__(self, database: Database, begin: str, lock: "threading.Lock | None") -> None:
+    def __init__(self, database: Database, begin: str, gate: WriterGate | None) -> None:
         self._database = database
         self._begin = begin
-        self._lock = lock
+        self._gate = gate
 
     def __enter__(self) -> Transaction:
-        if self._lock is not None:
-            self._lock.acquire()
+        if self._gate is not None:
+            self._gate.enter()
         connection: Connection | None = None
         try:
             self._connection = connection = self._database.take()
@@ -306,8 +308,8 @@ class _Held:
         except Exception as error:
             if connection is not None:
                 connection.close()
-            if self._lock is not None:
-                self._lock.release()
+            if self._gate is not None:
+                self._gate.leave()
             if self._database.is_driver_error(error):
                 raise StoreUnavailable("store_unavailable", str(error)) from error
             raise
@@ -331,10 +333,10 @@ class _Held:
                 raise StoreUnavailable("store_unavailable", str(failure)) from failure
             raise
         finally:
-            if self._lock is not None:
-                self._lock.release()
+            if self._gate is not None:
+                self._gate.leave()
         if kind is None:
-            if self._lock is not None:
+            if self._gate is not None:
                 self._database.make_durable()
             self._database.committed(self._tx)
         elif self._database.is_driver_error(error):

@@ -9,14 +9,17 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
 from idp.clock import Clock
 from idp.config import EphemeralSettings
-from idp.errors import ConfigurationError, EphemeralUnavailable
+from idp.errors import ConfigurationError, EphemeralUnavailable, StoreUnavailable
 from idp.store.base import Ephemeral
+from idp.store.gate import WriterGate
 
+BUSY_SECONDS = 10.0
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (
     kind TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, expires_at INTEGER NOT NULL, PRIMARY KEY (kind, key)
@@ -47,8 +50,9 @@ class EmbeddedEphemeral:
             raise ConfigurationError("configuration_invalid", f"ephemeral.url: {url!r} is not sqlite:///<path>")
         self._clock = clock
         self._lock = threading.Lock()
+        self._gate = WriterGate(Path(parsed.database), BUSY_SECONDS)
         try:
-            self._connection = sqlite3.connect(parsed.database, timeout=10, isolation_level=None, check_same_thread=False)
+            self._connection = sqlite3.connect(parsed.database, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = OFF")
             self._connection.executescript(SCHEMA)
@@ -57,12 +61,12 @@ class EmbeddedEphemeral:
 
     def put(self, kind: str, key: str, value: bytes, ttl: timedelta) -> None:
         """See Ephemeral."""
-        with self._cursor() as cursor:
+        with self._writing() as cursor:
             cursor.execute("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?)", (kind, key, value, self._at(ttl)))
 
     def add(self, kind: str, key: str, value: bytes, ttl: timedelta) -> bool:
         """See Ephemeral."""
-        with self._cursor() as cursor:
+        with self._writing() as cursor:
             cursor.execute(
                 "INSERT INTO entries VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at"
                 " WHERE expires_at <= ?",
@@ -80,13 +84,13 @@ class EmbeddedEphemeral:
 
     def take(self, kind: str, key: str) -> bytes | None:
         """See Ephemeral."""
-        with self._cursor() as cursor:
+        with self._writing() as cursor:
             row = cursor.execute("DELETE FROM entries WHERE kind = ? AND key = ? RETURNING value, expires_at", (kind, key)).fetchone()
             return row[0] if row and row[1] > self._at() else None
 
     def touch(self, kind: str, key: str, ttl: timedelta) -> bool:
         """See Ephemeral."""
-        with self._cursor() as cursor:
+        with self._writing() as cursor:
             now = self._at()
             cursor.execute(
                 "UPDATE entries SET expires_at = ? WHERE kind = ? AND key = ? AND expires_at > ?", (self._at(ttl), kind, key, now)
@@ -95,7 +99,7 @@ class EmbeddedEphemeral:
 
     def count(self, kind: str, key: str, window: timedelta) -> int:
         """See Ephemeral."""
-        with self._cursor() as cursor:
+        with self._writing() as cursor:
             row = cursor.execute(
                 "INSERT INTO counters VALUES (?1, ?2, 1, ?3) ON CONFLICT DO UPDATE SET"
                 " count = CASE WHEN expires_at <= ?4 THEN 1 ELSE count + 1 END,"
@@ -106,7 +110,7 @@ class EmbeddedEphemeral:
 
     def uncount(self, kind: str, key: str) -> None:
         """See Ephemeral."""
-        with self._cursor() as cursor:
+        with self._writing() as cursor:
             cursor.execute("UPDATE counters SET count = count - 1 WHERE kind = ? AND key = ? AND count > 0", (kind, key))
 
     def peek(self, kind: str, key: str) -> int:
@@ -119,13 +123,13 @@ class EmbeddedEphemeral:
 
     def forget(self, kind: str, key: str) -> None:
         """See Ephemeral."""
-        with self._cursor() as cursor:
+        with self._writing() as cursor:
             cursor.execute("DELETE FROM entries WHERE kind = ? AND key = ?", (kind, key))
             cursor.execute("DELETE FROM counters WHERE kind = ? AND key = ?", (kind, key))
 
     def sweep(self) -> int:
         """See Ephemeral."""
-        with self._cursor() as cursor:
+        with self._writing() as cursor:
             deleted = cursor.execute("DELETE FROM entries WHERE expires_at <= ?", (self._at(),)).rowcount
             return deleted + cursor.execute("DELETE FROM counters WHERE expires_at <= ?", (self._at(),)).rowcount
 
@@ -139,8 +143,9 @@ class EmbeddedEphemeral:
         return ()
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the files."""
         self._connection.close()
+        self._gate.close()
 
     def _at(self, later: timedelta = timedelta(0)) -> int:
         return int((self._clock.now() + later).timestamp() * 1_000_000)
@@ -152,3 +157,15 @@ class EmbeddedEphemeral:
                 yield self._connection.cursor()
             except sqlite3.Error as error:
                 raise EphemeralUnavailable("store_unavailable", f"ephemeral: {error}") from error
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Cursor]:
+        try:
+            self._gate.enter()
+        except StoreUnavailable as error:
+            raise EphemeralUnavailable(error.reason, error.detail) from error
+        try:
+            with self._cursor() as cursor:
+                yield cursor
+        finally:
+            self._gate.leave()

@@ -12,6 +12,7 @@ from idp.store.tables import establishments as t
 
 _read = reader(Establishment)
 _ALL = select(*columns(Establishment, t)).where(t.c.ended_at.is_(None)).order_by(t.c.name)
+_OPEN_IDS = Statement(select(t.c.slug, t.c.id).where(t.c.ended_at.is_(None)))
 _BY_SLUG = Statement(select(*columns(Establishment, t)).where(t.c.slug == bindparam("slug")))
 _BY_ID = Statement(select(*columns(Establishment, t)).where(t.c.id == bindparam("id")))
 _LOGO = select(t.c.logo, t.c.logo_type).where(t.c.slug == bindparam("slug"), t.c.ended_at.is_(None))
@@ -36,6 +37,10 @@ class Establishments:
     def all(self) -> tuple[Establishment, ...]:
         """Those that have not ended, by name."""
         return tuple(_read(row) for row in self._connection.execute(_ALL))
+
+    def open_ids(self) -> dict[str, str]:
+        """The ids of those that have not ended, by slug."""
+        return dict(_OPEN_IDS.all(self._connection, {}))
 
     def only(self) -> Establishment | None:
         """The one establishment of a deployment that serves a single one."""
