@@ -53,10 +53,11 @@ class _Connection:
         self.flow: Flow = maker()
         self.buffer = b""
         self.started = 0.0
-        self.sock = _connect(address)
+        self.sock = connect(address)
 
 
-def _connect(address: tuple[str, int]) -> socket.socket:
+def connect(address: tuple[str, int]) -> socket.socket:
+    """A connection that never blocks, once it is there. Raises UnreachableError."""
     try:
         sock = socket.create_connection(address, timeout=5)
     except OSError as error:
@@ -169,7 +170,7 @@ class _Run:
 
     def _reconnect(self, connection: _Connection) -> None:
         self._drop(connection)
-        connection.sock = _connect(connection.address)
+        connection.sock = connect(connection.address)
         connection.buffer = b""
         self._register(connection)
 

@@ -33,7 +33,8 @@ def markdown(result: Mapping[str, Any], every: Sequence[Line]) -> str:
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown, figures to the right."""
     ruler = ["---" if at == 0 else "---:" for at in range(len(head))]
     return "\n".join("| " + " | ".join(row) + " |" for row in [head, ruler, *rows])
 
@@ -72,7 +73,7 @@ def _measured(every: Sequence[Line]) -> str:
         "that mean nothing. *RSS*: the largest process."
     )
     invalid = "\n".join(f"- {text}" for text in invalid_lines(every))
-    return "\n\n".join(part for part in ("## Measured", _table(head, rows), note, invalid) if part)
+    return "\n\n".join(part for part in ("## Measured", table(head, rows), note, invalid) if part)
 
 
 def _reading(result: Mapping[str, Any], every: Sequence[Line]) -> str:
@@ -95,7 +96,7 @@ def _reading(result: Mapping[str, Any], every: Sequence[Line]) -> str:
             ]
         )
     head = ["workload", "ours/s", "best durable peer/s", "times", "3 times?", "times floor", f"times {PEER_CLOSEST}"]
-    return "\n\n".join(["## Reading", _table(head, rows), *_remarks(result, ours, every)])
+    return "\n\n".join(["## Reading", table(head, rows), *_remarks(result, ours, every)])
 
 
 def _remarks(result: Mapping[str, Any], ours: Sequence[Line], every: Sequence[Line]) -> list[str]:
@@ -176,7 +177,7 @@ def _systems(result: Mapping[str, Any]) -> str:
         f"Cold start is from spawning the server to the first discovery document (meant: under "
         f"{published.GOAL_COLD_START_S:g} s); a worker is meant to stay under {published.GOAL_RSS_MB:g} MB."
     )
-    return "\n\n".join(["## Systems", _table(head, rows), goal]) if rows else ""
+    return "\n\n".join(["## Systems", table(head, rows), goal]) if rows else ""
 
 
 def _floors(result: Mapping[str, Any]) -> str:
@@ -186,7 +187,7 @@ def _floors(result: Mapping[str, Any]) -> str:
         [name, f"{figures['cpu_us']:.0f}", f"{figures['wall_us']:.0f}", f"{1e6 / figures['wall_us']:.0f}"]
         for name, figures in result["floors"].items()
     ]
-    return "\n\n".join(["## Floors in the same run", _table(["what", "CPU µs", "wall µs", "a second"], rows)])
+    return "\n\n".join(["## Floors in the same run", table(["what", "CPU µs", "wall µs", "a second"], rows)])
 
 
 def _published() -> str:
@@ -202,7 +203,7 @@ def _published() -> str:
         for row in published.ROWS
     ]
     head = ["system", "durable", *(f"{key}/s" for key in keys), "RSS MB", "cold start s"]
-    return "\n\n".join([f"## Other systems, {published.SOURCE}", _table(head, rows)])
+    return "\n\n".join([f"## Other systems, {published.SOURCE}", table(head, rows)])
 
 
 def _profile(result: Mapping[str, Any]) -> str:
@@ -218,8 +219,8 @@ def _profile(result: Mapping[str, Any]) -> str:
             f"### {title}",
             f"{profile['flows']} flows in one process under cProfile, {profile['microseconds_per_flow']:.0f} µs each "
             "(cProfile's own cost included; the web server is not in it).",
-            _table(["layer", "own time"], layers),
-            _table(["function", "layer", "own time", "calls a flow"], functions),
+            table(["layer", "own time"], layers),
+            table(["function", "layer", "own time", "calls a flow"], functions),
         ]
     if len(parts) == 1:
         parts.append("No profile in this result: `python -m bench --profile W1`.")

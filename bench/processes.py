@@ -29,14 +29,18 @@ class StartError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A started server: every process whose tree is accounted to it (a database server beside it is one too)."""
+    """A started server: every process whose tree is accounted to it (a database server beside it is one too).
+
+    `beside` are accounted to it as well, but somebody else stops them.
+    """
 
     port: int
     processes: tuple[subprocess.Popen[bytes], ...]
+    beside: tuple[subprocess.Popen[bytes], ...] = ()
 
     def cpu_seconds(self) -> float:
         """User and system time used so far by all its processes, ended children included."""
-        return sum(_cpu_ticks(pid) for pid in self._pids()) / _TICKS_PER_SECOND
+        return cpu_seconds(self._pids())
 
     def rss_mb(self) -> tuple[float, float]:
         """Resident memory in MB (10^6 bytes): of its largest process, and of all of them together."""
@@ -44,7 +48,7 @@ class Server:
         return max(sizes), sum(sizes)
 
     def _pids(self) -> list[int]:
-        return list(tree(process.pid for process in self.processes))
+        return list(tree(process.pid for process in (*self.processes, *self.beside)))
 
     def stop(self) -> None:
         """Ask every process to end, then make the stubborn ones."""
@@ -67,13 +71,20 @@ def free_port() -> int:
         return port
 
 
-def pin_this_process() -> None:
-    """Keep the load generator off the server's core."""
-    os.sched_setaffinity(0, {GENERATOR_CORE})
+def pin_this_process(cores: Iterable[int] = (GENERATOR_CORE,)) -> None:
+    """Keep the load generator off the server's core, or put it on other `cores`; what it starts from now on inherits them."""
+    os.sched_setaffinity(0, set(cores))
 
 
-def spawn(command: Sequence[str], *, log: Path, folder: Path, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
-    """Start a program on the server's core, its output appended to `log`."""
+def spawn(
+    command: Sequence[str],
+    *,
+    log: Path,
+    folder: Path,
+    environment: Mapping[str, str] | None = None,
+    cores: Iterable[int] = (SERVER_CORE,),
+) -> subprocess.Popen[bytes]:
+    """Start a program on the server's core, or on other `cores`, its output appended to `log`."""
     with log.open("ab") as output:
         return subprocess.Popen(
             command,
@@ -82,7 +93,7 @@ def spawn(command: Sequence[str], *, log: Path, folder: Path, environment: Mappi
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            preexec_fn=lambda: os.sched_setaffinity(0, {SERVER_CORE}),
+            preexec_fn=lambda: os.sched_setaffinity(0, set(cores)),
         )
 
 
@@ -139,6 +150,21 @@ def tree(roots: Iterable[int]) -> Iterable[int]:
             continue
         yield pid
         waiting.extend(map(int, children))
+
+
+def cpu_seconds(pids: Iterable[int]) -> float:
+    """User and system time used so far by processes, their ended children included."""
+    return sum(map(_cpu_ticks, pids)) / _TICKS_PER_SECOND
+
+
+def load_average() -> float:
+    """Processes that wanted a core during the last minute."""
+    return os.getloadavg()[0]
+
+
+def rss_mb(pid: int) -> float:
+    """Resident memory of one process in MB (10^6 bytes)."""
+    return _rss_bytes(pid) / 1e6
 
 
 def _cpu_ticks(pid: int) -> int:

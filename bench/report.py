@@ -12,11 +12,19 @@ from bench.page import CHART, markdown
 from bench.summary import lines
 
 PAGE = "performance.md"
+DIRECTORY = "-directory.json"  # bench.directory keeps other figures, in the same folder
 
 
 def newest(folder: Path) -> Path | None:
-    """The newest result file by its name, which begins with date and time; a whole series before any other kind."""
-    return max(folder.glob("*-series.json"), default=None) or max(folder.glob("*.json"), default=None)
+    """The newest result file by its name, which begins with date and time; a whole series before any other kind of it."""
+    return max(folder.glob("*-series.json"), default=None) or max(
+        (path for path in folder.glob("*.json") if "-directory" not in path.name), default=None
+    )
+
+
+def newest_of_directory(folder: Path) -> Path | None:
+    """The newest result file of bench.directory."""
+    return max(folder.glob(f"*{DIRECTORY}"), default=None)
 
 
 def load(path: Path) -> dict[str, Any]:

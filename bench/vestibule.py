@@ -1,7 +1,8 @@
 """Our own server as a subject: its configuration, its people, its start, and its WSGI application for the profile.
 
-The only module of the bench that names anything of Vestibule: when a setting, a command or the application's
-factory changes, it changes here. One web worker on SQLite; people and clients are made as an operator makes them.
+The only module of the bench that names anything of Vestibule, with bench.homes for its directory: when a setting, a
+command or the application's factory changes, it changes here. One web worker on SQLite, when nothing else is asked; people
+and clients are made as an operator makes them.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
+from urllib.parse import urlsplit
 
 from click.testing import CliRunner
 
@@ -28,6 +30,7 @@ DISCOVERY = "/.well-known/openid-configuration"
 REDIRECT_URI = "http://127.0.0.1:9/callback"
 PASSWORD = "Trois-tasses-de-tilleul-7"
 SYNCHRONOUS = os.environ.get("SYNCHRONOUS", "full")  # SYNCHRONOUS=normal make bench: the other setting of the product
+STORE = f"SQLite WAL, synchronous={SYNCHRONOUS}"
 THREADS = 8
 FREE_TRIES = 10
 ESTABLISHMENT = "les-tilleuls"
@@ -36,11 +39,11 @@ CONFIGURATION = "vestibule.yaml"
 WRONG, UNKNOWN, SUSPENDED, PASSWORDLESS = "wrong password", "unknown identifier", "suspended", "no password"
 
 
-def _program() -> str:
+def program() -> str:
     return str(Path(sys.executable).parent / "vestibule")
 
 
-def _run(configuration: Path, arguments: Sequence[str], typed: str = "") -> str:
+def run(configuration: Path, arguments: Sequence[str], typed: str = "") -> str:
     """One command of ours, in this process: hundreds of them would otherwise each start a Python. Its output."""
     cli = importlib.import_module("idp.cli")
     done = CliRunner().invoke(cli.vestibule, ["--config", str(configuration), *arguments], input=typed)
@@ -49,18 +52,25 @@ def _run(configuration: Path, arguments: Sequence[str], typed: str = "") -> str:
     return done.output
 
 
-def write_configuration(folder: Path, port: int, alg: str, client: Client) -> Path:
-    """A configuration for one loopback server in `folder`, all secrets in files beside it. JSON is YAML."""
+def new_client() -> Client:
+    """The client of a configuration that is about to be written."""
+    return Client("bench", secrets.token_urlsafe(32), REDIRECT_URI)
+
+
+def write_configuration(
+    folder: Path, port: int, alg: str, client: Client, *, more: Mapping[str, Any] | None = None, workers: int = 1
+) -> Path:
+    """A configuration for one loopback server in `folder`, all secrets in files beside it; `more` replaces keys. JSON is YAML."""
     secret_file, master_file = folder / "client.secret", folder / "master.key"
     secret_file.write_text(client.client_secret)
-    _run(folder / CONFIGURATION, ["keys", "new-master", str(master_file)])
+    run(folder / CONFIGURATION, ["keys", "new-master", str(master_file)])
     settings = {
         "issuer": f"http://127.0.0.1:{port}",
         "master_key": f"file:{master_file}",
         "server": {
             "listen": f"127.0.0.1:{port}",
             "admin_listen": f"127.0.0.1:{processes.free_port()}",
-            "workers": 1,
+            "workers": workers,
             "threads": THREADS,
         },
         "database": {"url": f"sqlite:///{folder / 'vestibule.db'}", "sqlite_synchronous": SYNCHRONOUS},
@@ -84,57 +94,83 @@ def write_configuration(folder: Path, port: int, alg: str, client: Client) -> Pa
                 "access_token_signed_response_alg": alg,
             }
         ],
+        **(more or {}),
     }
     path = folder / CONFIGURATION
     path.write_text(json.dumps(settings, indent=1), encoding="utf-8")
     return path
 
 
-def register(configuration: Path, identifiers: Sequence[str], *, password: str | None = PASSWORD) -> None:
-    """Add people with an attachment to the one establishment, and the password if there is one.
+def set_workers(configuration: Path, workers: int) -> None:
+    """Change how many web workers the next start has."""
+    settings = json.loads(configuration.read_text(encoding="utf-8"))
+    settings["server"]["workers"] = workers
+    configuration.write_text(json.dumps(settings, indent=1), encoding="utf-8")
+
+
+def register(
+    configuration: Path, identifiers: Sequence[str], *, password: str | None = PASSWORD, establishment: str = ESTABLISHMENT
+) -> None:
+    """Add people with an attachment to one establishment, and the password if there is one.
 
     They are demonstration accounts: any other has to choose a new password at its first sign-in.
     """
     for identifier in identifiers:
         name = ["--username", identifier, "--given-name", "Camille", "--family-name", "Marchand"]
-        place = ["--establishment", ESTABLISHMENT, "--profile", PROFILE]
-        _run(configuration, ["account", "add", "--demo", *name, *place])
+        place = ["--establishment", establishment, "--profile", PROFILE]
+        run(configuration, ["account", "add", "--demo", *name, *place])
         if password is not None:
-            _run(configuration, ["account", "set-password", identifier, "--stdin", "--no-must-change"], f"{password}\n")
+            run(configuration, ["account", "set-password", identifier, "--stdin", "--no-must-change"], f"{password}\n")
 
 
 def suspend(configuration: Path, identifiers: Sequence[str]) -> None:
     """Suspend people."""
     for identifier in identifiers:
-        _run(configuration, ["account", "suspend", identifier])
+        run(configuration, ["account", "suspend", identifier])
 
 
 def start(alg: str, folder: Path, people: int) -> Subject:
     """A running server that signs with `alg`, everything it writes in `folder`. Raises PreparationError, StartError."""
-    port, log = processes.free_port(), folder / "vestibule.log"
-    client = Client("bench", secrets.token_urlsafe(32), REDIRECT_URI)
-    configuration = write_configuration(folder, port, alg, client)
+    client = new_client()
+    configuration = write_configuration(folder, processes.free_port(), alg, client)
     identifiers = tuple(f"personne{number}" for number in range(people))
-    _run(configuration, ["migrate"])
-    _run(configuration, ["establishment", "add", ESTABLISHMENT, "--name", "Les Tilleuls"])
+    run(configuration, ["migrate"])
+    run(configuration, ["establishment", "add", ESTABLISHMENT, "--name", "Les Tilleuls"])
     register(configuration, identifiers)
-    command = [_program(), "--config", str(configuration), "serve"]
+    return serve(configuration, client, alg=alg, identifiers=identifiers, password=PASSWORD)
+
+
+def serve(
+    configuration: Path,
+    client: Client,
+    *,
+    alg: str,
+    identifiers: Sequence[str],
+    password: str,
+    store: str = STORE,
+    beside: tuple[subprocess.Popen[bytes], ...] = (),
+    cores: Iterable[int] = (processes.SERVER_CORE,),
+) -> Subject:
+    """The server of a configuration, running; what is `beside` it (its stores) is accounted to it. Raises StartError."""
+    folder = configuration.parent
+    log, port = folder / "vestibule.log", urlsplit(json.loads(configuration.read_text(encoding="utf-8"))["issuer"]).port or 0
+    command = [program(), "--config", str(configuration), "serve"]
 
     def start_server() -> tuple[subprocess.Popen[bytes], ...]:
-        return (processes.spawn(command, log=log, folder=folder),)
+        return (processes.spawn(command, log=log, folder=folder, cores=cores),)
 
     server, document, cold_start_s = processes.start_timed(start_server, port, DISCOVERY, log)
     return Subject(
         name=NAME,
         alg=alg,
-        store=f"SQLite WAL, synchronous={SYNCHRONOUS}",
+        store=store,
         password_hash="argon2id 19 MiB t=2 p=1",
         version=importlib.metadata.version("vestibule"),
-        server=server,
+        server=processes.Server(port, server.processes, beside),
         endpoints=Endpoints.read(document, DISCOVERY),
         client=client,
-        identifiers=identifiers,
-        password=PASSWORD,
+        identifiers=tuple(identifiers),
+        password=password,
         is_ours=True,
         cold_start_s=cold_start_s,
     )

@@ -5,29 +5,54 @@ answer, not a failure: only SourceUnreachable counts. Every connector passes thr
 """
 
 import threading
+from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 
 from connectors.base import Clock, ConnectorError, SourceUnreachable
 
-SLOT_WAIT = timedelta(milliseconds=250)
+SLOT_WAIT = timedelta(seconds=1)
+SLOW = timedelta(milliseconds=500)
+LOOKUP_WAIT = timedelta(seconds=1)
 
 
 class Guard:
-    """Bounded concurrency and a breaker for one source in one process. Safe to share between threads."""
+    """Bounded concurrency and a breaker for one source in one process. Safe to share between threads.
+
+    At a shift change sign-ins wait for one another for a moment. When somebody inside has been there for longer than SLOW, the source may be hanging:
+    then nobody waits, so that its trouble holds as many threads of ours as it has slots and no more.
+
+    Whoever may type at a sign-in page can fill every slot that sign-ins have. One is therefore kept for look-ups: a flood of sign-ins must not keep
+    the source from saying that somebody is disabled.
+    """
 
     def __init__(
-        self, name: str, clock: Clock, *, concurrency: int, failures: int, pause: timedelta, slot_wait: timedelta = SLOT_WAIT
+        self,
+        name: str,
+        clock: Clock,
+        *,
+        concurrency: int,
+        failures: int,
+        pause: timedelta,
+        slot_wait: timedelta = SLOT_WAIT,
+        lookup_wait: timedelta = LOOKUP_WAIT,
     ) -> None:
-        """At most `concurrency` at once, others wait `slot_wait`; after `failures` in a row nobody asks for `pause`, then one tries."""
+        """At most `concurrency` at once, one fewer (but one) of them sign-ins; others wait `slot_wait`, look-ups `lookup_wait`. After `failures` in a
+        row nobody asks for `pause`, then one tries."""
         self._name = name
         self._clock = clock
         self._concurrency = concurrency
         self._failures = failures
         self._pause = pause
+        self._most_sign_ins = max(1, concurrency - 1)
         self._slot_wait = slot_wait
-        self._slots = threading.BoundedSemaphore(concurrency)
+        self._lookup_wait = lookup_wait
+        self._room = threading.Condition()
+        self._inside: dict[object, datetime] = {}  # since when
+        self._signing_in = 0  # of those inside
+        self._sign_ins: deque[object] = deque()  # waiting
+        self._look_ups: deque[object] = deque()
         self._lock = threading.Lock()
         self._failed_in_a_row = 0
         self._paused_until: datetime | None = None
@@ -39,17 +64,24 @@ class Guard:
         with self._lock:
             return self._paused_until is not None and self._clock.now() < self._paused_until
 
-    @contextmanager
-    def passage(self) -> Iterator[None]:
-        """The block may ask the source. Raises SourceUnreachable (busy or paused) at once when it may not.
+    def passage(self) -> AbstractContextManager[None]:
+        """For what a stranger may cause, a sign-in: the block may ask the source. Raises SourceUnreachable (busy or paused) when it may not.
 
         What the block raises is seen: SourceUnreachable is a failure, any other answer of the family shows that the source lives.
         """
+        return self._passage(sign_ins=1, wait=self._slot_wait)
+
+    def lookup_passage(self) -> AbstractContextManager[None]:
+        """For what we ask by ourselves (standing, a listing's page, an operator's question): every slot, and a longer wait. Raises as `passage`."""
+        return self._passage(sign_ins=0, wait=self._lookup_wait)
+
+    @contextmanager
+    def _passage(self, *, sign_ins: int, wait: timedelta) -> Iterator[None]:
         token = object()
         self._refuse_if_paused(token)
-        if not self._slots.acquire(timeout=self._slot_wait.total_seconds()):
+        if not self._enter(token, sign_ins=sign_ins, wait=wait):
             self._forget_trial(token)
-            raise SourceUnreachable(f"{self._name}: {self._concurrency} requests are waiting for it already", trouble="busy")
+            raise SourceUnreachable(f"{self._name}: {self._concurrency} requests at once are all that it is asked", trouble="busy")
         try:
             self._refuse_if_paused(token)  # it may have been given up while we waited for a slot
             try:
@@ -64,7 +96,34 @@ class Guard:
                 self._note_answer()
         finally:
             self._forget_trial(token)
-            self._slots.release()
+            self._leave(token, sign_ins)
+
+    def _enter(self, token: object, *, sign_ins: int, wait: timedelta) -> bool:
+        """Take a slot, each kind in the order of coming; False when there was none in time."""
+        queue = self._sign_ins if sign_ins else self._look_ups
+
+        def is_turn() -> bool:
+            return queue[0] is token and len(self._inside) < self._concurrency and self._signing_in + sign_ins <= self._most_sign_ins
+
+        with self._room:
+            queue.append(token)
+            if sign_ins and not is_turn() and any(self._clock.now() - since > SLOW for since in self._inside.values()):
+                wait = timedelta(0)
+            try:
+                if not self._room.wait_for(is_turn, wait.total_seconds()):
+                    return False
+                self._inside[token] = self._clock.now()
+                self._signing_in += sign_ins
+                return True
+            finally:
+                queue.remove(token)
+                self._room.notify_all()  # it may be the turn of who comes next
+
+    def _leave(self, token: object, sign_ins: int) -> None:
+        with self._room:
+            del self._inside[token]
+            self._signing_in -= sign_ins
+            self._room.notify_all()
 
     def _refuse_if_paused(self, token: object) -> None:
         with self._lock:

@@ -5,6 +5,7 @@ where no code was sent.
 """
 
 import re
+from collections.abc import Sequence
 
 from connectors.base import ChangeProblem, ChangeRefused
 from connectors.ldap.policy_control import PolicyError
@@ -32,11 +33,13 @@ BY_WORDS: tuple[tuple[re.Pattern[str], ChangeProblem], ...] = (
 )
 
 
-def refuse_unless_changed(directory: str, answer: Answer) -> None:
-    """Raises ChangeRefused with the closest problem; the directory's own words go to `detail`."""
+def refuse_unless_changed(directory: str, answer: Answer, *, typed: Sequence[bytes] = ()) -> None:
+    """Raises ChangeRefused with the closest problem; the directory's own words go to `detail`, unless they repeat what was typed."""
     if answer.code == SUCCESS:
         return
-    detail = f"{directory}: the new password was refused ({answer.code} {answer.message})"
+    # Modules that judge passwords are written by many hands.
+    words = "it repeats what was typed" if any(one in answer.message.encode() for one in typed) else answer.message
+    detail = f"{directory}: the new password was refused ({answer.code} {words})"
     raise ChangeRefused(detail, problem=_problem(answer))
 
 

@@ -11,7 +11,7 @@ from itertools import islice
 from connectors.base import CheckStep, Clock, ConnectorError, SourceMisbehaved, SourceUnreachable, Trouble
 from connectors.ldap.address import ServerAddress
 from connectors.ldap.groups import Groups
-from connectors.ldap.people import People
+from connectors.ldap.people import People, as_compared
 from connectors.ldap.pool import ServerPool
 from connectors.ldap.settings import LdapSettings
 from connectors.ldap.wire import Entry, Wire, resolve
@@ -155,18 +155,25 @@ def _lasting_id(seen: list[Entry], settings: LdapSettings, people: People) -> Ch
 
 
 def _identifiers(seen: list[Entry], settings: LdapSettings) -> Iterator[CheckStep]:
-    holders: dict[str, list[str]] = {}
+    holders: dict[str, dict[int, set[str]]] = {}
     missing = set(settings.identifiers)
     for entry in seen:
-        values = {value.lower() for name in settings.identifiers for value in entry.texts(name)}
         missing -= {name for name in missing if entry.texts(name)}
-        for value in values:
-            holders.setdefault(value, []).append(entry.dn)
-    shared = sorted(value for value, dns in holders.items() if len(dns) > 1)
-    if shared:
+        for place, name in enumerate(settings.identifiers):
+            for value in entry.texts(name):
+                holders.setdefault(as_compared(value), {}).setdefault(place, set()).add(entry.dn)
+    shared = {value: places for value, places in holders.items() if len(set[str]().union(*places.values())) > 1}
+    equals = sorted(value for value, places in shared.items() if len(places[min(places)]) > 1)
+    if equals:
         say = (
-            f"{len(shared)} identifiers name several people ({', '.join(shared[:SHOWN])}{'...' if len(shared) > SHOWN else ''}): "
+            f"{len(equals)} identifiers name several people ({_some(equals)}): "
             "whoever types one of them is refused. Make them unique, or take the attribute out of `identifiers`."
+        )
+        yield CheckStep(title="Identifiers", outcome="warning", explanation=say)
+    if later := sorted(set(shared) - set(equals)):
+        say = (
+            f"{len(later)} identifiers are one person's {settings.identifiers[0]} (or another early attribute) and somebody else's later one "
+            f"({_some(later)}): the earlier attribute in `identifiers` wins. Can people write these attributes of their own entry?"
         )
         yield CheckStep(title="Identifiers", outcome="warning", explanation=say)
     for name in sorted(missing):
@@ -174,6 +181,10 @@ def _identifiers(seen: list[Entry], settings: LdapSettings) -> Iterator[CheckSte
         yield CheckStep(title="Identifiers", outcome="warning", explanation=say)
     if not shared and not missing:
         yield CheckStep(title="Identifiers", outcome="ok", explanation=f"{', '.join(settings.identifiers)}: each names one person")
+
+
+def _some(values: list[str]) -> str:
+    return f"{', '.join(values[:SHOWN])}{'...' if len(values) > SHOWN else ''}"
 
 
 def _groups(wire: Wire, settings: LdapSettings, people: People, groups: Groups, seen: list[Entry]) -> Iterator[CheckStep]:
@@ -190,7 +201,8 @@ def _groups(wire: Wire, settings: LdapSettings, people: People, groups: Groups, 
     if not grouped:
         say = (
             f"none of {len(sample)} people is in a group: check `groups.filter`, and that the service account may read the members "
-            f"(member, uniqueMember or memberUid) and {settings.groups.name} of groups."
+            f"(member, uniqueMember or memberUid) and {settings.groups.name} of groups. "
+            "Whoever is in no group is refused when no group with members is visible at all."
         )
         yield CheckStep(title="Groups", outcome="warning", explanation=say)
         return

@@ -113,6 +113,25 @@ def invert(text: str) -> Inverse | None:
     return Inverse(str(_opened(node)), dn, username)
 
 
+def presence(text: str) -> str | None:
+    """What finds every group that has members of the kind a group filter asks for; None when the filter does not say what members are."""
+    node = parse_filter(text)
+    present = _present(node) if node.holds_placeholder else None
+    return None if present is None else str(present)
+
+
+def _present(node: Node) -> Node | None:
+    """The filter with `=*` in place of what is asked of a member; parts that cannot be said so are left out."""
+    if not node.holds_placeholder:
+        return node
+    if node.kind == "leaf":
+        return Node("leaf", attribute=node.attribute, sign="=", value="*") if node.attribute else None
+    if node.kind == "!":
+        return None
+    parts = tuple(part for part in map(_present, node.parts) if part is not None)
+    return Node(node.kind, parts) if parts else None
+
+
 def _members(node: Node) -> tuple[Node, ...]:
     """The leaves that any one of makes somebody a member; empty when it is not as simple as that."""
     if node.placeholder:

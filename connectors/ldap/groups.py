@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from connectors.base import SourceMisbehaved
-from connectors.ldap.filters import Inverse, escape, invert
+from connectors.ldap.filters import Inverse, escape, invert, presence
 from connectors.ldap.names import normal_name
 from connectors.ldap.settings import LdapGroups
 from connectors.ldap.wire import Entry, Wire
@@ -31,6 +31,7 @@ class Groups:
         """Raises ValueError when the filter is not one."""
         self._settings = settings
         self._inverse = invert(settings.filter)
+        self._presence = presence(settings.filter)
         self._nests = "{dn}" in settings.filter
 
     def of(self, wire: Wire, dn: str, username: str | None) -> frozenset[str]:
@@ -59,8 +60,20 @@ class Groups:
             filters = [self._holding(group.dn, None) for group in fresh]
         return _all_names(seen.values())
 
+    def refuse_blindness(self, wire: Wire) -> None:
+        """Raises SourceMisbehaved when no group with a member is visible at all: then that somebody is in none says nothing of them."""
+        base = self._settings.base
+        if base is None or self._presence is None:
+            return
+        found = wire.search(base, self._presence, ("1.1",), size_limit=1)
+        if found is None or not found.entries:
+            raise self._blind()
+
     def everybody(self, read: Reader) -> "Membership | None":
-        """Who is in what, from one reading of all groups; None when the filter cannot be turned round and each person must be asked for."""
+        """Who is in what, from one reading of all groups; None when the filter cannot be turned round and each person must be asked for.
+
+        Raises SourceMisbehaved when no group has a member.
+        """
         if self._settings.base is None:
             return Membership({}, {}, {}, 0)
         if self._inverse is None:
@@ -81,7 +94,15 @@ class Groups:
             for attribute in inverse.username_attributes:
                 for member in entry.texts(attribute):
                     by_username.setdefault(member.lower(), []).append(group.key)
+        if not by_dn and not by_username:
+            raise self._blind()
         return Membership(names, by_dn, by_username, self._settings.depth)
+
+    def _blind(self) -> SourceMisbehaved:
+        return SourceMisbehaved(
+            f"no group with members is visible under {self._settings.base}: the service account may have lost sight of groups or of their members, "
+            "or groups.base or groups.filter is wrong (where groups are not used, leave groups.base out)"
+        )
 
     def _holding(self, dn: str, username: str | None) -> str:
         return self._settings.filter.replace("{dn}", escape(dn)).replace("{username}", escape(username) if username else NO_USERNAME)

@@ -3,7 +3,8 @@
 Pure but for the settings it is made with; connectors.ldap.directory asks, connectors.ldap.groups says who is a member of what.
 """
 
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from connectors.base import Identity, State
@@ -39,7 +40,7 @@ class People:
             )
             if name
         )
-        self.attributes = tuple(dict.fromkeys((settings.lasting_id, *self._asked, *STATE_ATTRIBUTES)))
+        self.attributes = tuple(dict.fromkeys((settings.lasting_id, *settings.identifiers, *self._asked, *STATE_ATTRIBUTES)))
         self.decoy_dn = f"{NOBODY},{settings.base}"
 
     @property
@@ -51,6 +52,20 @@ class People:
         """Whoever has it as one of the identifiers, in scope or not."""
         value = escape(identifier)
         return f"(|{''.join(f'({name}={value})' for name in self._settings.identifiers)})"
+
+    def meant(self, identifier: str, entries: Sequence[Entry]) -> Entry | None:
+        """Whom an identifier means among the entries that have it: the only one that has it in the earliest attribute; None when there are several.
+
+        A colleague who may write their own mail address must not be able to take somebody's login away by writing it there.
+        """
+        if len(entries) == 1:
+            return entries[0]
+        wanted = as_compared(identifier)
+        for name in self._settings.identifiers:
+            holders = [entry for entry in entries if wanted in map(as_compared, entry.texts(name))]
+            if holders:
+                return holders[0] if len(holders) == 1 else None
+        return None
 
     def lasting(self, subject: str) -> str:
         """The person with a lasting id, in scope or not."""
@@ -93,6 +108,11 @@ class People:
             groups=frozenset(groups),
             attributes={name.lower(): texts for name in self._asked if (texts := entry.texts(name))},
         )
+
+
+def as_compared(value: str) -> str:
+    """A value as directories compare names and addresses (caseIgnoreMatch, RFC 4518): capitals, width and spaces at the ends do not count."""
+    return " ".join(unicodedata.normalize("NFKC", value).casefold().split())
 
 
 def is_askable(identifier: str) -> bool:

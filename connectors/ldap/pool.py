@@ -161,11 +161,19 @@ class ServerPool:
         return kept or self.open_service()
 
     def _give_back(self, wire: Wire) -> None:
+        """Keep a connection. One to the preferred server shows that it is well again: those to the servers that stood in for it are let go then."""
+        preferred = self._in_order()[0]
         with self._lock:
+            gone: list[Wire] = []
+            if wire.address == preferred:
+                gone = [idle for idle in self._idle if idle.address != preferred]
+                self._idle = [idle for idle in self._idle if idle.address == preferred]
             if not self._is_closed and len(self._idle) < self._settings.concurrency:
                 self._idle.append(wire)
-                return
-        wire.close()
+            else:
+                gone.append(wire)
+        for wire in gone:
+            wire.close()
 
     def _tls_context(self) -> ssl.SSLContext:
         with self._lock:

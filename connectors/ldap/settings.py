@@ -31,7 +31,7 @@ class LdapGroups(Settings):
     """How the groups of a person are found."""
 
     base: str | None = None
-    """Where groups are. null: groups are not read, and mapping rules can only look at attributes."""
+    """Where groups are; some with members must be visible there. null: groups are not read, and mapping rules can only look at attributes."""
     filter: str = "(|(member={dn})(uniqueMember={dn}))"
     """Finds the groups that hold an entry; {dn} is the entry, {username} its login (for posixGroup: `(memberUid={username})`)."""
     name: str = "cn"
@@ -58,7 +58,8 @@ class LdapSettings(Settings):
     scope: str = "(objectClass=inetOrgPerson)"
     """Who is let in: an LDAP filter. Whoever no longer matches is signed out like somebody who left."""
     identifiers: tuple[str, ...] = ("uid", "mail", "employeeNumber")
-    """Attributes that a person may type to say who they are; all must match at most one entry."""
+    """Attributes that a person may type to say who they are; all must match at most one entry, else the earliest attribute decides. Nobody should be
+    able to write them on their own entry."""
     lasting_id: Literal["entryUUID", "nsUniqueId"] = "entryUUID"
     """The attribute that stays the same when an entry is renamed or moved. 389 Directory Server: nsUniqueId."""
     password_policy: str | None = None
@@ -72,7 +73,8 @@ class LdapSettings(Settings):
     receive_timeout: Duration = timedelta(seconds=5)
     """How long a server may take to answer."""
     concurrency: int = Field(default=3, ge=1, le=64)
-    """Requests at once from one server process; the rest wait for a moment and are then refused, so that one slow directory holds up nothing else."""
+    """Requests at once from one server process, one of them kept for look-ups; the rest wait for a moment and are then refused, so that one slow
+    directory holds up nothing else."""
     breaker_failures: int = Field(default=3, ge=1, le=100)
     """After this many failures in a row the directory is left alone for `breaker_pause`."""
     breaker_pause: Duration = timedelta(seconds=10)

@@ -126,7 +126,8 @@ class Wire:
         )
         connection = ldap3.Connection(
             server,
-            client_strategy=ldap3.SAFE_SYNC,
+            client_strategy=ldap3.SYNC,  # SAFE_SYNC copies every answer deeply, for threads that share a connection: ours serves one at a time
+            return_empty_attributes=False,
             auto_bind=ldap3.AUTO_BIND_NONE,
             auto_referrals=False,
             auto_range=False,
@@ -162,12 +163,13 @@ class Wire:
         connection = self._connection
         connection.user, connection.password, connection.authentication = dn, password, ldap3.SIMPLE
         try:
-            return self._answer(connection.bind(read_server_info=False, controls=[(PASSWORD_POLICY, False, None)]))
+            connection.bind(read_server_info=False, controls=[(PASSWORD_POLICY, False, None)])
+            return self._answer()
         except Exception as error:
             self._translate(error)
         finally:
             connection.password = None
-            connection.request = None  # it holds the password
+            self._forget()
 
     def change_password(self, dn: str, current: bytes | None, *, new: bytes) -> Answer:
         """RFC 3062 Password Modify, for the entry `dn`. `current` is None when somebody else than its owner is bound (slapd wants it so)."""
@@ -176,21 +178,23 @@ class Wire:
         if current is not None:
             request["oldPasswd"] = current
         try:
-            return self._answer(self._connection.extended(PASSWORD_MODIFY, request, [(PASSWORD_POLICY, False, None)]))
+            self._connection.extended(PASSWORD_MODIFY, request, [(PASSWORD_POLICY, False, None)])
+            return self._answer()
         except Exception as error:
             self._translate(error)
         finally:
-            self._connection.request = None
+            self._forget()
 
     def replace_password(self, dn: str, *, new: bytes) -> Answer:
         """The same by an ordinary modify: 389 Directory Server tells its reasons only so."""
         change = {"userPassword": [(ldap3.MODIFY_REPLACE, [new])]}
         try:
-            return self._answer(self._connection.modify(dn, change, [(PASSWORD_POLICY, False, None)]))
+            self._connection.modify(dn, change, [(PASSWORD_POLICY, False, None)])
+            return self._answer()
         except Exception as error:
             self._translate(error)
         finally:
-            self._connection.request = None
+            self._forget()
 
     def search(
         self,
@@ -202,9 +206,12 @@ class Wire:
         size_limit: int = 0,
         page: tuple[int, bytes] | None = None,
     ) -> Found | None:
-        """Entries under `base`; None when the base itself is not there. `page` is the size and the cookie of the page before (b"" to begin)."""
+        """Entries under `base`; None when the base itself is not there. `page` is the size and the cookie of the page before (b"" to begin).
+
+        No error quotes the filter, nor what a server says of it: people type passwords where their login belongs.
+        """
         try:
-            _, result, response, _ = self._connection.search(
+            self._connection.search(
                 base,
                 search_filter,
                 search_scope=ldap3.BASE if depth == "base" else ldap3.SUBTREE,
@@ -214,18 +221,21 @@ class Wire:
                 paged_size=page[0] if page else None,
                 paged_cookie=page[1] if page and page[1] else None,
             )
-            code, message = int(result["result"]), str(result["message"])
+            result = self._connection.result
+            code = int(result["result"])
             # References to other servers (searchResRef) are left alone.
-            entries = tuple(_entry(item) for item in response or () if item["type"] == "searchResEntry")
+            entries = tuple(_entry(item) for item in self._connection.response or () if item["type"] == "searchResEntry")
             control = (result.get("controls") or {}).get(PAGED_RESULTS)
             cookie = bytes(control["value"]["cookie"] or b"") if control else b""
         except Exception as error:
             self._translate(error)
+        finally:
+            self._forget()
         if code == NO_SUCH_OBJECT:
             return None
-        self._refuse_trouble(code, message)
+        self._refuse_trouble(code, "")
         if code not in {SUCCESS, SIZE_LIMIT_EXCEEDED}:
-            raise SourceMisbehaved(f"{self.address}: the search {search_filter} under {base} was answered {code}: {message}")
+            raise SourceMisbehaved(f"{self.address}: a search under {base} was answered by the result code {code}")
         return Found(entries, code == SIZE_LIMIT_EXCEEDED, cookie)
 
     def close(self) -> None:
@@ -238,8 +248,15 @@ class Wire:
         """Let go of the socket without a word: the server may not be listening."""
         _let_go(self._connection)
 
-    def _answer(self, returned: Any) -> Answer:
-        result = returned[1]
+    def _forget(self) -> None:
+        """Let go of the last question, answered or not, and of its answer: they hold what was typed."""
+        connection = self._connection
+        connection.request = connection.response = connection.result = None
+        if connection.strategy._outstanding:
+            connection.strategy._outstanding.clear()
+
+    def _answer(self) -> Answer:
+        result = self._connection.result
         controls = result.get("controls") or {}
         value = controls[PASSWORD_POLICY]["value"] if PASSWORD_POLICY in controls else None
         answer = Answer(int(result["result"]), str(result["message"] or ""), read_policy_answer(value))
@@ -250,7 +267,7 @@ class Wire:
         if code in CANNOT_ANSWER:
             raise SourceUnreachable(f"{self.address} answered: {CANNOT_ANSWER[code]} {message}".rstrip(), trouble="unavailable")
         if code == CONFIDENTIALITY_REQUIRED:
-            raise SourceUnreachable(f"{self.address} wants TLS before anything else: {message}", trouble="tls_failed")
+            raise SourceUnreachable(f"{self.address} wants TLS before anything else {message}".rstrip(), trouble="tls_failed")
 
     def _translate(self, error: Exception) -> NoReturn:
         """Out of ldap3's exceptions into ours. Their texts name hosts and errors, never what was sent (tests hold this)."""

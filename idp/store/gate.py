@@ -1,8 +1,8 @@
 """WriterGate: one writer at a time on a SQLite file, among the threads of this process and among processes.
 
 SQLite lets a second writer in by asking again after sleeps that grow to 100 ms, and whoever has just finished is back before a sleeper wakes: two
-busy processes starve one another. Threads queue on a lock, processes on flock(2), asked every half millisecond; SQLite's own waiting stays behind it for
-programs that are not ours. The kernel opens the gate of a process that dies.
+busy processes starve one another. Threads queue on a lock, processes on flock(2), asked every half millisecond; SQLite's own waiting stays behind
+it for programs that are not ours. The kernel opens the gate of a process that dies.
 """
 
 import fcntl

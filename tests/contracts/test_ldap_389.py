@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 @pytest.fixture(scope="module")
 def server() -> Iterator[Dirsrv]:
     with dirsrv() as made:
+        made.add(f"cn=depart,{GROUPS}", ["groupOfNames"], {"cn": "depart", "member": f"uid=ds.left,{PEOPLE}"})
         yield made
 
 

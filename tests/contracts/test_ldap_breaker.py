@@ -1,8 +1,10 @@
 """What stands before every source: so many at once, left alone after failures, tried again by one (connectors.breaker)."""
 
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import timedelta
 
 import pytest
@@ -12,11 +14,12 @@ from connectors.breaker import Guard
 from tests.support.fixed_clock import FixedClock
 
 PAUSE = timedelta(seconds=10)
+WAIT = timedelta(milliseconds=50)
 
 
 @pytest.fixture
 def guard(clock: FixedClock) -> Guard:
-    return Guard("annuaire", clock, concurrency=2, failures=3, pause=PAUSE, slot_wait=timedelta(milliseconds=50))
+    return Guard("annuaire", clock, concurrency=3, failures=3, pause=PAUSE, slot_wait=WAIT, lookup_wait=2 * WAIT)
 
 
 def fail(guard: Guard) -> str:
@@ -30,6 +33,15 @@ def ask(guard: Guard) -> str:
     """A request that is answered."""
     try:
         with guard.passage():
+            return "answered"
+    except SourceUnreachable as error:
+        return error.trouble
+
+
+def look_up(guard: Guard) -> str:
+    """The same by ourselves."""
+    try:
+        with guard.lookup_passage():
             return "answered"
     except SourceUnreachable as error:
         return error.trouble
@@ -108,6 +120,65 @@ def test_guard_refuses_at_once_when_too_many_wait(guard: Guard) -> None:
     assert not guard.is_paused, "a full house is no failure of the source"
 
 
+@contextmanager
+def held(*passages: AbstractContextManager[None]) -> Iterator[None]:
+    """So many inside, until the block ends."""
+    with ExitStack() as stack:
+        for passage in passages:
+            stack.enter_context(passage)
+        yield
+
+
+def test_guard_keeps_a_slot_for_look_ups_when_sign_ins_flood(guard: Guard) -> None:
+    with held(guard.passage(), guard.passage()):
+        assert [ask(guard), look_up(guard)] == ["busy", "answered"]
+    with held(guard.passage(), guard.passage(), guard.lookup_passage()):
+        assert [ask(guard), look_up(guard)] == ["busy", "busy"]
+    with held(*(guard.lookup_passage() for _ in range(3))):
+        assert [ask(guard), look_up(guard)] == ["busy", "busy"], "look-ups may take them all"
+    assert [ask(guard), look_up(guard)] == ["answered", "answered"]
+
+
+def test_guard_of_one_slot_lets_a_sign_in_pass(clock: FixedClock) -> None:
+    guard = Guard("annuaire", clock, concurrency=1, failures=3, pause=PAUSE, slot_wait=WAIT, lookup_wait=WAIT)
+    with held(guard.passage()):
+        assert look_up(guard) == "busy"
+    assert ask(guard) == "answered"
+
+
+def test_guard_lets_in_whoever_came_first(clock: FixedClock) -> None:
+    """Whoever comes again and again must not pass by those who wait."""
+    guard = Guard("annuaire", clock, concurrency=1, failures=3, pause=PAUSE, slot_wait=timedelta(milliseconds=250))
+
+    def ask_often() -> set[str]:
+        seen = set()
+        for _ in range(50):
+            try:
+                with guard.passage():
+                    time.sleep(0.01)
+                    seen.add("answered")
+            except SourceUnreachable as error:
+                seen.add(error.trouble)
+        return seen
+
+    with ThreadPoolExecutor(4) as threads:
+        assert set().union(*threads.map(lambda _: ask_often(), range(4))) == {"answered"}
+
+
+def test_guard_wakes_whom_the_slot_is_for(clock: FixedClock) -> None:
+    """One sign-in and one look-up wait; the slot that becomes free is for the look-up only."""
+    guard = Guard(
+        "annuaire", clock, concurrency=2, failures=3, pause=PAUSE, slot_wait=timedelta(seconds=2), lookup_wait=timedelta(seconds=2)
+    )
+    with ThreadPoolExecutor(2) as threads:
+        with held(guard.passage()):
+            with held(guard.lookup_passage()):
+                waiting = [threads.submit(ask, guard), threads.submit(look_up, guard)]
+            assert waiting[1].result(1) == "answered"
+            assert not waiting[0].done()
+        assert waiting[0].result(1) == "answered"
+
+
 def test_guard_does_not_prolong_the_pause_when_requests_that_were_under_way_fail(guard: Guard, clock: FixedClock) -> None:
     entered, leave = threading.Barrier(2), threading.Event()
 
@@ -127,3 +198,10 @@ def test_guard_does_not_prolong_the_pause_when_requests_that_were_under_way_fail
         assert isinstance(held.exception(), SourceUnreachable)
     clock.advance(timedelta(seconds=1))
     assert ask(guard) == "answered"
+
+
+def test_nobody_waits_when_somebody_has_been_inside_for_long(clock: FixedClock) -> None:
+    patient = Guard("annuaire", clock, concurrency=2, failures=3, pause=PAUSE, slot_wait=timedelta(seconds=60))
+    with patient.passage(), ThreadPoolExecutor(1) as elsewhere:
+        clock.advance(timedelta(milliseconds=600))
+        assert elsewhere.submit(ask, patient).result(timeout=10) == "busy"

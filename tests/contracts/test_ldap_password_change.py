@@ -4,13 +4,22 @@ from collections.abc import Iterator
 
 import pytest
 
-from connectors.base import ChangeProblem, ChangeRefused, ChangeRequired, CredentialsRefused, PersonNotUsable, SourceUnreachable, State
+from connectors.base import (
+    ChangeProblem,
+    ChangeRefused,
+    ChangeRequired,
+    CredentialsRefused,
+    PersonNotUsable,
+    SourceMisbehaved,
+    SourceUnreachable,
+    State,
+)
 from connectors.ldap.change import refuse_unless_changed
 from connectors.ldap.directory import LdapDirectory
 from connectors.ldap.policy_control import PolicyAnswer, PolicyError, read_policy_answer
 from connectors.ldap.wire import Answer
 from tests.support.processes import wait_until
-from tests.support.slapd import PASSWORD, PASSWORD_SERVICE, Slapd
+from tests.support.slapd import PASSWORD, PASSWORD_SERVICE, SUFFIX, Slapd
 
 NEW = "Nouveau-Sentier-73-Bruyere"
 NEWER = "Encore-Verger-19-Mesange"
@@ -37,6 +46,25 @@ def test_person_changes_the_password(directory: LdapDirectory, slapd: Slapd) -> 
     assert directory.authenticate("d.claire", NEW).subject == identity.subject
     with pytest.raises(CredentialsRefused):
         directory.authenticate("d.claire", PASSWORD)
+
+
+def test_change_is_told_when_the_person_cannot_be_read_after_it(slapd: Slapd) -> None:
+    """The change itself takes the person out of this scope: the new password is in force, so nothing may be said to have failed."""
+    slapd.must_change("d.claire")
+    directory = slapd.directory(scope="(&(objectClass=inetOrgPerson)(pwdReset=TRUE))")
+    identity = directory.change_password(slapd.subject("d.claire"), PASSWORD, new=NEW)
+    assert (identity.state, identity.amr, identity.username) == (State.USABLE, ("pwd",), "d.claire")
+    assert "tilleuls-infirmiers" in identity.groups
+    assert slapd.can_bind(slapd.dn("d.claire"), NEW)
+    directory.close()
+
+
+def test_nothing_is_changed_when_groups_cannot_be_read(slapd: Slapd) -> None:
+    directory = slapd.directory(groups={"base": f"ou=wrong,{SUFFIX}"})
+    with pytest.raises(SourceMisbehaved):
+        directory.change_password(slapd.subject("d.claire"), PASSWORD, new=NEW)
+    assert slapd.can_bind(slapd.dn("d.claire"), PASSWORD)
+    directory.close()
 
 
 def test_person_who_must_change_changes_and_signs_in(directory: LdapDirectory, slapd: Slapd) -> None:
@@ -150,6 +178,14 @@ def test_answers_are_put_in_plain_words(code: int, message: str, error: PolicyEr
     with pytest.raises(ChangeRefused) as caught:
         refuse_unless_changed("annuaire", Answer(code, message, PolicyAnswer(is_present=error is not None, error=error)))
     assert caught.value.problem == expected
+
+
+def test_answer_that_repeats_the_password_is_not_kept() -> None:
+    answer = Answer(19, f"the word {NEW} is in no dictionary, but too short", PolicyAnswer())
+    with pytest.raises(ChangeRefused) as caught:
+        refuse_unless_changed("annuaire", answer, typed=(PASSWORD.encode(), NEW.encode()))
+    assert caught.value.problem == "too_short"
+    assert NEW not in caught.value.detail
 
 
 @pytest.mark.parametrize(

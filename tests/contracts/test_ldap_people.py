@@ -1,14 +1,16 @@
 """Everybody of a directory, and who is in which groups: one person's groups and everybody's must come out the same."""
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from connectors.base import Identity, SourceMisbehaved, SourceUnreachable, State
 from connectors.ldap.directory import LdapDirectory
-from connectors.ldap.filters import Inverse, escape, invert, parse_filter
+from connectors.ldap.filters import Inverse, escape, invert, parse_filter, presence
 from connectors.ldap.names import normal_name
+from tests.support.fixed_clock import FixedClock
 from tests.support.relay import relayed
 from tests.support.slapd import GROUPS, PASSWORD, PEOPLE, SCOPE, SUFFIX, ZOE, Slapd, person_ldif
 
@@ -133,6 +135,51 @@ def test_no_groups_are_read_without_a_base(opened: Open) -> None:
     assert by_login(directory)["d.claire"].groups == frozenset()
 
 
+@pytest.mark.parametrize(
+    "group_filter",
+    ["(seeAlso={dn})", "(&(objectClass=groupOfNames)(memberUid={username}))", "(&(seeAlso={dn})(seeAlso={dn}))"],
+)
+def test_nobody_has_lost_every_group_when_no_group_with_members_is_seen(opened: Open, slapd: Slapd, group_filter: str) -> None:
+    directory = opened(groups={"base": GROUPS, "filter": group_filter})
+    for ask in (
+        lambda: directory.find(slapd.subject("d.claire")),
+        lambda: directory.authenticate("d.claire", PASSWORD),
+        lambda: list(directory.people()),
+    ):
+        with pytest.raises(SourceMisbehaved, match="no group with members"):
+            ask()
+
+
+def test_groups_that_were_seen_are_believed_for_a_minute(slapd: Slapd) -> None:
+    clock = FixedClock(datetime.now(UTC))
+    directory = slapd.directory(clock)
+    paul = slapd.subject("d.paul")
+    assert directory.find(paul) is not None, "somebody who is in no group, where others are"
+    for name in ("tilleuls-infirmiers", "glycines-infirmiers", "glycines-nuit", "glycines-aides", "boucle-a", "boucle-b"):
+        slapd.delete(f"cn={name},{GROUPS}")
+    assert directory.find(paul) is not None
+    clock.advance(timedelta(minutes=1))
+    with pytest.raises(SourceMisbehaved, match="no group with members"):
+        directory.find(paul)
+    directory.close()
+
+
+@pytest.mark.parametrize("base", [GROUPS, None])
+def test_listed_people_are_as_old_as_the_question(slapd: Slapd, base: str | None) -> None:
+    """Groups are asked for first of all, and so they are the oldest part of every answer."""
+    slapd.load("".join(person_ldif(f"many{number:04}", "Une", "Personne") for number in range(30)))
+    begun_at = datetime.now(UTC)
+    clock = FixedClock(begun_at)
+    directory = slapd.directory(clock, page_size=10, groups={"base": base})
+    reading = directory.people()
+    first = [next(reading).seen_at for _ in range(10)]
+    later = clock.advance(timedelta(minutes=1))
+    rest = [identity.seen_at for identity in reading]
+    assert set(first) == {begun_at}
+    assert set(rest) == ({later} if base is None else {begun_at})
+    directory.close()
+
+
 def test_missing_bases_are_no_empty_directory(opened: Open, slapd: Slapd) -> None:
     for wrong in ({"base": f"ou=wrong,{SUFFIX}"}, {"groups": {"base": f"ou=wrong,{SUFFIX}"}}):
         with pytest.raises(SourceMisbehaved, match="ou=wrong"):
@@ -209,6 +256,24 @@ def test_a_normal_name_stays_as_it_is() -> None:
 )
 def test_group_filter_is_turned_round_when_it_can_be(text: str, inverse: Inverse | None) -> None:
     assert invert(text) == inverse
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("(member={dn})", "(member=*)"),
+        ("(&(objectClass=posixGroup)(memberUid={username}))", "(&(objectClass=posixGroup)(memberUid=*))"),
+        ("(&(member={dn})(!(cn=x))(uniqueMember={dn}))", "(&(member=*)(!(cn=x))(uniqueMember=*))"),
+        ("(&(objectClass=x)(!(member={dn})))", "(&(objectClass=x))"),
+        ("(member:1.2.840.113556.1.4.1941:={dn})", "(member=*)"),
+        ("(member=x{dn})", "(member=*)"),
+        ("(:dn:2.4.6.8.10:={dn})", None),
+        ("(!(member={dn}))", None),
+        ("(cn=all)", None),
+    ],
+)
+def test_group_filter_says_what_any_group_with_members_has(text: str, expected: str | None) -> None:
+    assert presence(text) == expected
 
 
 @pytest.mark.parametrize(

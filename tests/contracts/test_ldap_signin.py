@@ -4,12 +4,13 @@ import string
 import unicodedata
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from connectors.base import CredentialsRefused, Directory, SourceMisbehaved, SourceUnreachable, State
+from connectors.base import ChangeRequired, CredentialsRefused, Directory, Identity, SourceMisbehaved, SourceUnreachable, State
 from connectors.ldap.directory import LdapDirectory
 from tests.support.processes import wait_until
 from tests.support.relay import relayed
@@ -95,6 +96,28 @@ def test_nobody_is_found_when_unknown_ambiguous_or_out_of_scope(directory: LdapD
 
 def test_two_people_of_the_same_mail_sign_in_by_their_logins(directory: LdapDirectory) -> None:
     assert directory.authenticate("d.lea", PASSWORD).subject != directory.authenticate("d.noa", PASSWORD).subject
+
+
+@pytest.mark.parametrize("typed", ["d.claire", " D.Claire ", "Ｄ.claire"])
+def test_a_colleagues_mail_does_not_take_a_login_away(opened: Open, slapd: Slapd, typed: str) -> None:
+    for colleague in ("d.hugo", "d.paul", "d.amina"):
+        slapd.modify(slapd.dn(colleague), {"mail": "d.claire"})
+    assert opened().authenticate(typed, PASSWORD).username == "d.claire", "a login comes before a mail address"
+    looked_up = opened().look_up(typed)
+    assert looked_up is not None
+    assert looked_up.username == "d.claire"
+    assert refused(opened(identifiers=["mail", "uid"]), "d.claire").subject is None, "three have it as their mail address"
+
+
+def test_the_order_of_identifiers_says_whom_one_means(opened: Open, slapd: Slapd) -> None:
+    slapd.modify(slapd.dn("d.hugo"), {"mail": "d.claire"})
+    assert opened(identifiers=["mail", "uid"]).authenticate("d.claire", PASSWORD).username == "d.hugo"
+
+
+def test_an_identifier_of_very_many_people_means_nobody(opened: Open, slapd: Slapd) -> None:
+    for number in range(25):
+        slapd.add_person(f"many{number:04}", mail="d.claire")
+    assert refused(opened(), "d.claire").subject is None
 
 
 @pytest.mark.parametrize("password", ["", "\x00", f"{PASSWORD}\x00", "\ud800", "x" * 5000, " ", "*", "(cn=*)"])
@@ -250,9 +273,59 @@ def test_nobody_is_gone_when_the_base_or_everybody_is_hidden(opened: Open, slapd
     subject = slapd.subject("d.claire")
     for blind in ({"base": f"ou=wrong,{SUFFIX}"}, {"lasting_id": "nsUniqueId"}, {"scope": "(objectClass=device)"}):
         directory = opened(**blind)
-        gone = slapd.subject("d.hugo")[::-1] if "scope" in blind else subject
-        with pytest.raises(SourceMisbehaved):
-            directory.find(gone)
+        for person in (subject, subject[::-1]):
+            with pytest.raises(SourceMisbehaved):
+                directory.find(person)
+
+
+def test_nobody_is_out_of_scope_when_nobody_at_all_is_in_it(opened: Open, slapd: Slapd) -> None:
+    """As when the overlay that keeps memberOf is gone: the whole scope is empty, which says nothing of one person."""
+    directory = opened(scope="(memberOf=cn=vanished)")
+    subject = slapd.subject("d.claire")
+    for act in (
+        lambda: directory.find(subject),
+        lambda: directory.look_up("d.claire"),
+        lambda: directory.change_password(subject, PASSWORD, new="Nouveau-Sentier-73-Bruyere"),
+    ):
+        with pytest.raises(SourceMisbehaved, match="in scope"):
+            act()
+
+
+class Ticking:
+    """A clock that moves by a second whenever somebody looks at it."""
+
+    def __init__(self) -> None:
+        self.shown = [datetime.now(UTC)]
+
+    def now(self) -> datetime:
+        self.shown.append(self.shown[-1] + timedelta(seconds=1))
+        return self.shown[-1]
+
+
+def test_an_answer_is_as_old_as_the_first_question(slapd: Slapd) -> None:
+    clock = Ticking()
+    directory = slapd.directory(clock)
+    subject = slapd.subject("d.claire")
+
+    def must_change() -> Identity:
+        slapd.must_change("d.claire")
+        with pytest.raises(ChangeRequired) as caught:
+            directory.authenticate("d.claire", PASSWORD)
+        return caught.value.identity
+
+    for act in (
+        lambda: directory.authenticate("d.claire", PASSWORD),
+        lambda: directory.find(subject),
+        lambda: directory.look_up("d.claire"),
+        lambda: directory.look_up("d.remi"),
+        must_change,
+        lambda: directory.change_password(subject, PASSWORD, new="Nouveau-Sentier-73-Bruyere"),
+    ):
+        before = len(clock.shown)
+        identity = act()
+        assert identity is not None
+        assert identity.seen_at in clock.shown[before : before + 2], "only who asks at once is counted before"
+    directory.close()
 
 
 def test_service_account_with_a_wrong_password_is_a_trouble_of_its_own(opened: Open, slapd: Slapd) -> None:

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from connectors.base import ChangeRequired, CredentialsRefused, PersonNotUsable, State
+from connectors.base import ChangeRequired, CredentialsRefused, PersonNotUsable, SourceMisbehaved, SourceUnreachable, State
 from connectors.ldap.directory import LdapDirectory
 from connectors.ldap.state import Policy, read_policy, state_of
 from connectors.ldap.wire import Entry
 from tests.support.fixed_clock import FixedClock
 from tests.support.processes import wait_until
-from tests.support.slapd import PASSWORD, Slapd
+from tests.support.slapd import PASSWORD, SERVICE, SERVICE_PASSWORD, SUFFIX, Slapd
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 WRONG = "wrong-Password-1"
@@ -144,6 +144,63 @@ def test_person_enabled_again_signs_in(directory: LdapDirectory, slapd: Slapd) -
     assert found(directory, slapd) is State.DISABLED
     slapd.enable("d.claire")
     assert directory.authenticate("d.claire", PASSWORD).state is State.USABLE
+
+
+@pytest.mark.parametrize(
+    ("prepare", "state"),
+    [
+        (lambda slapd: slapd.disable("d.claire"), State.DISABLED),
+        (lambda slapd: slapd.modify(slapd.dn("d.claire"), {"pwdEndTime": stamp(timedelta(days=-1))}), State.EXPIRED),
+        (lambda slapd: slapd.modify(slapd.dn("d.claire"), {"employeeType": "prestataire"}), State.OUT_OF_SCOPE),
+    ],
+)
+def test_person_who_is_not_let_in_is_told_even_when_groups_cannot_be_read(
+    slapd: Slapd, prepare: Callable[[Slapd], None], state: State
+) -> None:
+    prepare(slapd)
+    directory = slapd.directory(groups={"base": f"ou=wrong,{SUFFIX}"})
+    identity = directory.find(slapd.subject("d.claire"))
+    assert identity is not None
+    assert (identity.state, identity.groups) == (state, frozenset())
+    with pytest.raises(SourceMisbehaved):
+        directory.find(slapd.subject("d.hugo"))
+    directory.close()
+
+
+@pytest.fixture(scope="module")
+def restricted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slapd]:
+    """People cannot bind at all (`restrict bind`); the service account, in a database of its own, can."""
+    server = Slapd(tmp_path_factory.mktemp("restricted"))
+    conf, service = server.folder / "slapd.conf", "cn=vestibule,dc=services"
+    (server.folder / "services").mkdir()
+    text = conf.read_text().replace(SERVICE, service).replace("maxsize", "restrict bind\nmaxsize")
+    second = (
+        "database mdb",
+        'suffix "dc=services"',
+        f'rootdn "{service}"',
+        f"rootpw {SERVICE_PASSWORD}",
+        f"directory {server.folder}/services",
+    )
+    conf.write_text("\n".join((text, *second, "")))
+    server.start()
+    yield server
+    server.stop()
+
+
+def test_bind_that_the_server_is_unwilling_to_take_says_nothing_of_anybody(restricted: Slapd) -> None:
+    directory = restricted.directory(bind_dn="cn=vestibule,dc=services", breaker_failures=100)
+    found = directory.look_up("d.claire")
+    assert found is not None
+    for act in (
+        lambda: directory.authenticate("d.claire", PASSWORD),
+        lambda: directory.authenticate("d.claire", WRONG),
+        lambda: directory.authenticate("nobody", WRONG),
+        lambda: directory.change_password(found.subject, PASSWORD, new=NEW),
+    ):
+        with pytest.raises(SourceUnreachable) as caught:
+            act()
+        assert caught.value.trouble == "unavailable"
+    directory.close()
 
 
 def entry(**values: str) -> Entry:

@@ -18,9 +18,10 @@ import pytest
 from connectors.base import ConnectorError, SourceMisbehaved, SourceUnreachable
 from connectors.ldap.address import parse_server
 from connectors.ldap.directory import LdapDirectory
+from connectors.ldap.filters import escape
 from connectors.ldap.wire import Wire, ldap3
 from tests.support.processes import free_port
-from tests.support.slapd import PASSWORD, PEOPLE, ROOT_PASSWORD, SERVICE, SERVICE_PASSWORD, Slapd
+from tests.support.slapd import LIMITS, PASSWORD, PEOPLE, ROOT_PASSWORD, SERVICE, SERVICE_PASSWORD, Slapd
 
 SECOND = timedelta(seconds=1)
 TYPED = "Typed-Secret-Lagune-88"
@@ -68,6 +69,61 @@ def _everything_kept(wire: Wire) -> list[str]:
         repr(vars(connection.strategy)),
         repr(vars(connection.server)),
     ]
+
+
+def test_nothing_that_was_typed_is_kept_by_a_connection(slapd: Slapd) -> None:
+    """Neither the password of a bind that was never answered, nor the password that somebody typed where the login belongs."""
+    wire = clear_wire(slapd.port)
+    wire.bind(SERVICE, SERVICE_PASSWORD.encode())
+    wire.search(PEOPLE, f"(uid={SHORT})", ("uid",))
+    assert not any(SHORT in text for text in _everything_kept(wire))
+    slapd.hang()
+    with pytest.raises(SourceUnreachable):
+        wire.bind(SERVICE, TYPED.encode())
+    assert not any(TYPED in text for text in _everything_kept(wire))
+    slapd.resume()
+    wire.drop()
+
+
+@pytest.fixture(scope="module")
+def unsearchable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slapd]:
+    """A server that answers every search by an odd result code."""
+    server = Slapd(tmp_path_factory.mktemp("unsearchable"), limits=f"{LIMITS}\nrestrict search")
+    server.start()
+    yield server
+    server.stop()
+
+
+def test_a_password_typed_as_identifier_is_in_no_text(unsearchable: Slapd, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    directory = unsearchable.directory()
+    for ask in (lambda: directory.authenticate(SHORT, PASSWORD), lambda: directory.look_up(SHORT)):
+        with pytest.raises(SourceMisbehaved, match="result code 53") as caught:
+            ask()
+        text = "".join(traceback.format_exception(caught.value)) + repr(vars(caught.value)) + caplog.text
+        assert PEOPLE in text
+        assert not any(typed in text for typed in (SHORT, escape(SHORT), SHORT[:5]))
+    directory.close()
+
+
+@pytest.mark.parametrize("code", [1, 2, 3, 11, 13, 21, 51, 52, 53, 80])
+def test_what_a_server_says_of_a_search_is_not_repeated(code: int) -> None:
+    """It may quote the filter."""
+    said = f"cannot look for (uid={SHORT})".encode()
+    done = b"\x65" + bytes([len(said) + 7]) + b"\x0a\x01" + bytes([code]) + b"\x04\x00\x04" + bytes([len(said)]) + said
+
+    def respond(message: bytes) -> bytes:
+        number = message[message.index(b"\x02") :][:6]
+        number = number[: 2 + number[1]]
+        return b"\x30" + bytes([len(number) + len(done)]) + number + done
+
+    with answering(respond, []) as port:
+        wire = clear_wire(port)
+        with pytest.raises((SourceMisbehaved, SourceUnreachable)) as caught:
+            wire.search(PEOPLE, f"(uid={SHORT})", ("uid",))
+        wire.drop()
+    assert type(caught.value) is (SourceUnreachable if code in {1, 13, 51, 52, 80} else SourceMisbehaved)
+    assert SHORT not in "".join(traceback.format_exception(caught.value))
 
 
 def test_trap_referrals_carry_the_password_to_strangers(slapd: Slapd) -> None:
