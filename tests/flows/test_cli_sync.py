@@ -312,9 +312,17 @@ def test_a_rule_mistyped_in_the_configuration_is_a_landslide_too(connected: Oper
 
 def test_a_scope_that_lets_nobody_in_any_more_stops_however_small_the_home(connected: Operator, slapd: Slapd) -> None:
     connect(connected, slapd, scope="(&(objectClass=inetOrgPerson)(employeeType=salarie))")
+    stop(connected, code=1)  # a service account that sees nobody at all is not believed
+    assert suspended(connected) == set()
+    assert held(connected) == set()
+
+
+def test_a_scope_that_lets_few_in_stops_and_holds_the_others(connected: Operator, slapd: Slapd) -> None:
+    slapd.modify(slapd.dn("d.paul"), {"employeeType": "salarie"})
+    connect(connected, slapd, scope="(&(objectClass=inetOrgPerson)(employeeType=salarie))", sync={"brake_people": 2})
     stop(connected, code=3)
     assert suspended(connected) == set()
-    assert held(connected) == CAST
+    assert held(connected) == CAST - {"d.paul"}
 
 
 def test_an_operator_sees_beforehand_what_a_run_would_do(connected: Operator, slapd: Slapd) -> None:
