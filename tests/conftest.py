@@ -32,7 +32,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On the second pair, only the tests that it can change."""
+    """Slow files first, so that no worker is left alone with one at the end. On the second pair, only the tests that it can change."""
+    slow = {item.path for item in items if item.get_closest_marker("slow") is not None}
+    items.sort(key=lambda item: item.path not in slow)
     if config.getoption("--stores") == PAIRS[0]:
         return
     kept = [item for item in items if _depends_on_stores(item)]

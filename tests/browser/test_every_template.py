@@ -9,7 +9,7 @@ from playwright.sync_api import Browser
 from tests.browser.watched import Watched
 from tests.support.preview_pages import PAGES, open_server
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
 @pytest.fixture(scope="module")

@@ -25,6 +25,8 @@ from tests.support.relying_party import ASSERTION_TYPE, basic
 from tests.support.wire import MARKER, Wire
 from tests.support.world import SignedIn, World
 
+pytestmark = pytest.mark.slow
+
 
 def profile(examples: int) -> settings:
     """The same requests every time; the first that fails is shown as it is, nothing is remembered between runs."""

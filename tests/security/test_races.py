@@ -31,6 +31,8 @@ from tests.support.browser import Browser
 from tests.support.relying_party import ASSERTION_TYPE, RelyingParty
 from tests.support.world import World, open_database
 
+pytestmark = pytest.mark.slow
+
 THREADS = 20
 ROUNDS = 50
 BETWEEN = timedelta(seconds=10)  # more than eight authorizations a minute of one browser would look like a loop
