@@ -182,7 +182,8 @@ def test_lock_stays_until_an_operator_clears_it_when_the_mode_is_admin(make_worl
     assert browser.sign_in("claire.dubois", PASSWORD, page=page).callback is not None
 
 
-def test_twenty_threads_cannot_outrun_the_throttle(world: World) -> None:
+def test_twenty_threads_cannot_outrun_the_throttle(make_world: MakeWorld) -> None:
+    world = make_world(server={"threads": 20})
     pages = [at_sign_in(world) for _ in range(20)]
     counted = hashes(world)
 
