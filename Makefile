@@ -38,8 +38,8 @@ run-fresh: $(RUN_READY) ## The same, starting over: the demo's data are thrown a
 
 # The second run is of the tests that a store can change. pytest says 5 when PYTEST_ARGS leaves nothing to run.
 test: packages check ## Check, then run every test on SQLite, then on PostgreSQL and Redis (PYTEST_ARGS="-k logout" for some)
-	$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS) || [ $$? -eq 5 ]
-	$(BIN)/python -m pytest -n auto --dist loadfile --stores=postgresql $(PYTEST_ARGS) || [ $$? -eq 5 ]
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS) || [ $$? -eq 5 ]
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --stores=postgresql $(PYTEST_ARGS) || [ $$? -eq 5 ]
 
 soak: packages $(DEV_READY) ## The long runs of the fault tests: hosts killed under steady sign-ins (SOAK_MINUTES=10)
 	SOAK_MINUTES=$(SOAK_MINUTES) $(BIN)/python -m pytest -n 0 -s tests/faults/test_many_servers.py $(PYTEST_ARGS)

@@ -148,10 +148,6 @@ class PasswordConnector(Protocol):
         """
         ...
 
-    def decoy(self, password: str) -> None:
-        """The work of a wrong password, for nobody: what fails elsewhere must take as long. Raises nothing of the family."""
-        ...
-
     def change_password(self, subject: str, current: str, *, new: str) -> Identity:
         """Replace the person's own password, proving the present one. Raises ChangeRefused, PersonNotUsable, or the source's errors."""
         ...

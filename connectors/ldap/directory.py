@@ -6,7 +6,6 @@ A person's password is only ever bound with on a fresh connection, as the entry 
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from datetime import datetime, timedelta
 
 from connectors.base import (
@@ -14,7 +13,6 @@ from connectors.base import (
     ChangeRequired,
     CheckStep,
     Clock,
-    ConnectorError,
     CredentialsRefused,
     Identity,
     PersonNotUsable,
@@ -78,13 +76,6 @@ class LdapDirectory:
             if state is State.MUST_CHANGE:
                 raise ChangeRequired(f"{self.name}: the directory wants a new password", identity=identity)
             return identity
-
-    def decoy(self, password: str) -> None:
-        """The exchanges of a wrong password, for nobody."""
-        with suppress(ConnectorError), self._guard.passage():
-            self._named(NOBODY)
-            self._policy(None)
-            self._bind(self._people.decoy_dn, password_bytes(password) or NOTHING)
 
     def change_password(self, subject: str, current: str, *, new: str) -> Identity:
         """Replace the person's own password (PasswordConnector.change_password): bound as themselves, RFC 3062 Password Modify.

@@ -13,11 +13,9 @@ from typing import Protocol, TypeVar
 from connectors.base import Directory, Identity, SourceMisbehaved
 from idp.clock import Clock
 from idp.signin.linking import Linking, open_establishments
-from idp.store.base import Account, Link
 from idp.store.database import Transaction
 from idp.store.leases import Fenced
-from policies.lifecycle import DIRECTORY_UNPLACED, GONE, Brake, Judgement, LifecycleFacts, brakes, is_loss, judge, lets_stay
-from policies.mapping import Placer
+from policies.lifecycle import DIRECTORY_UNPLACED, GONE, Brake, brakes, is_loss, lets_stay
 
 # More changes than this are not kept in memory: the directory is read a second time while they are written.
 KEPT_CHANGES = 2000
@@ -110,7 +108,6 @@ class Reader:
         self.name = directory.name
         with store.read() as tx:
             self.establishments = open_establishments(tx)
-        self._placer = Placer(linking.rules(self.name), frozenset(self.establishments))
 
     def remember(self) -> Reading:
         """A reading that has not begun: what was known before."""
@@ -155,14 +152,14 @@ class Reader:
 
     def places(self, identity: Identity) -> int:
         """How many placements the rules give."""
-        return len(self._placer.placements(identity.groups, identity.attributes or {}))
+        return len(self._linking.placements(identity, self.establishments))
 
     def is_changed(self, reading: Reading, identity: Identity) -> bool:
         """Whether there is anything to write of a listed person: what a reading counts as added or changed."""
         known = reading.known.get(identity.subject)
         if known is None:
             return lets_stay(identity.state) and self.places(identity) > 0
-        return known.digest != self._linking.digest(identity, self.establishments)
+        return known.digest != self._linking.digest(identity, self._linking.placements(identity, self.establishments))
 
     def _compare(self, reading: Reading, identity: Identity) -> bool:
         reading.listed += 1
@@ -228,24 +225,11 @@ class Reader:
         account = tx.people.get(link.account_id) if link else None
         if link is None or account is None or not account.is_active:
             return None
-        judgement = self._judge(link, account, word, places=places)
+        judgement = self._linking.judge(link, account, word, placements=places)
         if judgement.is_cut:
             return Ending(subject, account.id, account.name, judgement.reason)
         before = sum(1 for one in tx.people.attachments(account.id) if one.source == self.name and one.ended_at is None)
         return Ending(subject, account.id, account.name, DIRECTORY_UNPLACED) if is_loss(before, places) else None
-
-    def _judge(self, link: Link, account: Account, word: str, *, places: int) -> Judgement:
-        return judge(
-            LifecycleFacts(
-                word=word,
-                placements=places,
-                account_status=account.status,
-                cut_by=account.cut_by,
-                connector=self.name,
-                held_until=link.held_until,
-                now=self._clock.now(),
-            )
-        )
 
 
 def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:

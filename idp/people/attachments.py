@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
-from idp.audit import Author, Event, EventType, Reason
+from idp.audit import Author, Reason
 from idp.clock import Clock
 from idp.config import AttachmentSettings
 from idp.endings import Cause, Ended, end_attachment
 from idp.people.values import ValueRefused, person_name
+from idp.signin.placing import write_attachment
 from idp.store.base import Account, Attachment, Establishment
 from idp.store.database import Transaction
 from policies.access import attachment_window
@@ -80,25 +81,7 @@ def attach(
         created_at=clock.now(),
         ended_at=None,
     )
-    tx.people.attach(attachment)
-    details = {
-        "attachment": attachment.id,
-        "profile": new.profile,
-        "sector": new.sector,
-        "first_day": new.first_day.isoformat() if new.first_day else None,
-        "last_day": new.last_day.isoformat() if new.last_day else None,
-    }
-    tx.events.append(
-        Event(
-            type=EventType.ATTACHMENT_ADDED,
-            at=clock.now(),
-            actor=author.actor,
-            origin=author.origin,
-            account_id=account.id,
-            establishment_id=new.establishment.id,
-            details=details,
-        )
-    )
+    write_attachment(tx, attachment, author)
     return attachment
 
 

@@ -15,10 +15,11 @@ from connectors.base import Identity
 from idp.audit import Author, Event, EventType, Reason
 from idp.clock import Clock
 from idp.config import Config
-from idp.endings import Cause, Ended, cut_account, end_attachment
+from idp.endings import Cause, Ended, cut_account
 from idp.errors import StoreUnavailable
 from idp.signin.local import normalise_identifier
-from idp.store.base import Account, Attachment, Link
+from idp.signin.placing import Place, place
+from idp.store.base import Account, Link
 from idp.store.database import Transaction
 from policies.lifecycle import Judgement, LifecycleFacts, Verdict, judge, lets_stay
 from policies.mapping import MappingRule, Placement, Placer
@@ -64,9 +65,8 @@ class Linking:
         """The mapping rules of a directory."""
         return self._rules.get(connector, ())
 
-    def digest(self, identity: Identity, establishments: Mapping[str, str]) -> str:
+    def digest(self, identity: Identity, placements: tuple[Placement, ...]) -> str:
         """Of everything that `adopt` would keep: equal digests mean that there is nothing to write but the instant."""
-        placements = self._placements(identity, establishments)
         said = [identity.state, *(_shown(identity, name) for name in SHOWN), identity.number, *(astuple(one) for one in placements)]
         return hashlib.sha256(json.dumps(said, ensure_ascii=False).encode()).hexdigest()[:43]
 
@@ -92,27 +92,26 @@ class Linking:
         if identity.seen_at < link.word_at:
             # Somebody heard the directory later than this: an earlier "yes" must not undo a later "no", nor the other way round.
             return Adopted(account=account, password_changed_at=link.password_changed_at)
-        placements = self._placements(identity, places)
-        judgement = self._judge(link, account, str(identity.state), placements=len(placements))
+        placements = self.placements(identity, places)
+        judgement = self.judge(link, account, str(identity.state), placements=len(placements))
         if judgement.verdict is Verdict.HOLD:
             return self._hold(tx, link, account, author, reason=judgement.reason)
         # What is said of somebody who is cut is not kept beyond that: their groups may not even have been read.
         is_cut = not lets_stay(identity.state)
-        seen = "" if is_cut else self.digest(identity, places)
-        changes: list[str] = []
+        seen = "" if is_cut else self.digest(identity, placements)
+        changes: tuple[str, ...] = ()
         if not is_cut and seen != link.seen_digest:
-            left = self._find_by(tx, account.id, identity, establishments=places)
-            changes = [*self._rename(tx, account, identity, left=left), *self._place(tx, account, identity, author, establishments=places)]
+            changes = self._keep(tx, account, identity, author, places=_at(placements, places))
         tx.links.hear(link.connector, link.subject, word=identity.state, at=identity.seen_at, seen_digest=seen)
         if changes:
-            fields = {"fields": " ".join(dict.fromkeys(changes))}
+            fields = {"fields": " ".join(changes)}
             self._record(tx, EventType.ACCOUNT_CHANGED, account.id, author, connector=identity.connector, details=fields)
         ended = self._carry_out(tx, link, account, author, judgement=judgement, is_signing_in=is_signing_in)
         is_touched = bool(changes) or judgement.verdict is not Verdict.KEEP
         after = tx.people.get(account.id) if is_touched else account
         return Adopted(
             account=after or account,
-            changes=tuple(dict.fromkeys(changes)),
+            changes=changes,
             verdict=judgement.verdict,
             password_changed_at=link.password_changed_at,
             ended=ended,
@@ -121,7 +120,7 @@ class Linking:
     def apply_word(self, tx: Transaction, link: Link, word: str, author: Author) -> Adopted:
         """Keep a word that comes without an Identity: the entry is gone, or a sign-in heard that it is disabled."""
         link, account = self._held(tx, link)
-        judgement = self._judge(link, account, word, placements=0)
+        judgement = self.judge(link, account, word, placements=0)
         if judgement.verdict is Verdict.HOLD:
             return self._hold(tx, link, account, author, reason=judgement.reason)
         ended = self._carry_out(tx, link, account, author, judgement=judgement, is_signing_in=False)
@@ -138,7 +137,8 @@ class Linking:
             raise LookupError(f"the link {link.connector}/{link.subject} leads to no account")
         return current, account
 
-    def _judge(self, link: Link, account: Account, word: str, *, placements: int) -> Judgement:
+    def judge(self, link: Link, account: Account, word: str, *, placements: int) -> Judgement:
+        """What a directory's word on a linked person means now."""
         return judge(
             LifecycleFacts(
                 word=word,
@@ -170,6 +170,8 @@ class Linking:
 
     def _create(self, tx: Transaction, identity: Identity, author: Author, *, establishments: Mapping[str, str]) -> Adopted:
         now = self._clock.now()
+        placements = self.placements(identity, establishments)
+        places = _at(placements, establishments)
         account = Account(
             id=self._clock.new_id(),
             status="active",
@@ -195,7 +197,7 @@ class Linking:
             account_id=account.id,
             word=identity.state,
             word_at=identity.seen_at,
-            seen_digest=self.digest(identity, establishments),
+            seen_digest=self.digest(identity, placements),
             held_by_run=None,
             held_until=None,
             password_changed_at=None,
@@ -203,20 +205,21 @@ class Linking:
         )
         if not tx.links.add(link):
             raise StoreUnavailable(CONFLICT, f"{link.connector}/{link.subject} is being adopted elsewhere")
-        left = self._find_by(tx, account.id, identity, establishments=establishments)
+        left = self._find_by(tx, account.id, identity, places=places)
         self._rename(tx, account, identity, left=left)
-        self._record(
-            tx,
-            EventType.ACCOUNT_LINKED,
-            account.id,
-            author,
-            connector=identity.connector,
-            details={"left_to_others": " ".join(left) or None},
-        )
-        self._place(tx, account, identity, author, establishments=establishments)
-        judgement = self._judge(link, account, str(identity.state), placements=len(self._placements(identity, establishments)))
+        details = {"left_to_others": " ".join(left) or None}
+        self._record(tx, EventType.ACCOUNT_LINKED, account.id, author, connector=identity.connector, details=details)
+        place(tx, account, places, author, source=identity.connector, clock=self._clock)
+        judgement = self.judge(link, account, str(identity.state), placements=len(placements))
         ended = self._carry_out(tx, link, account, author, judgement=judgement, is_signing_in=False)
         return Adopted(account=tx.people.get(account.id) or account, is_new=True, verdict=judgement.verdict, ended=ended)
+
+    def _keep(self, tx: Transaction, account: Account, identity: Identity, author: Author, *, places: tuple[Place, ...]) -> tuple[str, ...]:
+        """Everything that is new; the names of what changed."""
+        left = self._find_by(tx, account.id, identity, places=places)
+        renamed = self._rename(tx, account, identity, left=left)
+        is_moved = place(tx, account, places, author, source=identity.connector, clock=self._clock)
+        return (*renamed, *(("attachments",) if is_moved else ()))
 
     def _rename(self, tx: Transaction, account: Account, identity: Identity, *, left: list[str]) -> list[str]:
         """Keep what the person is called.
@@ -234,83 +237,29 @@ class Linking:
             tx.people.change(account.id, self._clock.now(), **changed)
         return [name for name in SHOWN if name in changed]
 
-    def _find_by(self, tx: Transaction, account_id: str, identity: Identity, *, establishments: Mapping[str, str]) -> list[str]:
+    def _find_by(self, tx: Transaction, account_id: str, identity: Identity, *, places: tuple[Place, ...]) -> list[str]:
         """Let the person be found by what the directory calls them; the kinds that are left to another Account."""
-        placements = self._placements(identity, establishments)
-        home = next((establishments[placement.establishment] for placement in placements), None)
         wanted = [("username", identity.username, ""), ("email", identity.email, "")]
-        if home is not None:
-            wanted.append(("number", identity.number, home))
+        if places:
+            wanted.append(("number", identity.number, places[0][0]))
         present = set(tx.people.identifiers(account_id))
         left = []
         for kind, value, scope in wanted:
             known = normalise_identifier(value or "")
             if (kind, known, scope) in present:
                 continue
-            if not known or len(known) > LENGTH["email"]:
-                tx.people.remove_identifiers(account_id, kind)
-                continue
-            # A username that is another person's staff number would make both ambiguous: values are compared across kinds.
-            if any(other.id != account_id for other in tx.people.matching(known, scope or None)):
-                left.append(kind)
-                continue
             if any(one[0] == kind for one in present):
                 tx.people.remove_identifiers(account_id, kind)
-            if not tx.people.claim_identifier(account_id, kind, value=known, scope=scope):
+            if not known or len(known) > LENGTH["email"]:
+                continue
+            # A username that is another person's staff number would make both ambiguous: values are compared across kinds.
+            is_taken = any(other.id != account_id for other in tx.people.matching(known, scope or None))
+            if is_taken or not tx.people.claim_identifier(account_id, kind, value=known, scope=scope):
                 left.append(kind)
         return left
 
-    def _place(
-        self, tx: Transaction, account: Account, identity: Identity, author: Author, *, establishments: Mapping[str, str]
-    ) -> list[str]:
-        """Give and take away the attachments that come from this directory; others stay as they are."""
-        wanted = {(establishments[p.establishment], p.profile, p.sector) for p in self._placements(identity, establishments)}
-        changes = []
-        present = [one for one in tx.people.attachments(account.id) if one.source == identity.connector and one.ended_at is None]
-        kept = {(one.establishment_id, one.profile, one.sector) for one in present}
-        # What is new first: somebody who changes profile at the same establishment keeps the Session.
-        for establishment_id, profile, sector in sorted(wanted - kept, key=str):
-            self._attach(tx, account, establishment_id, author, profile=profile, sector=sector, source=identity.connector)
-            changes.append("attachments")
-        for attachment in present:
-            if (attachment.establishment_id, attachment.profile, attachment.sector) not in wanted:
-                end_attachment(tx, attachment, Cause(Reason.ATTACHMENT_LOST, author.actor, author.origin), clock=self._clock)
-                changes.append("attachments")
-        return changes
-
-    def _attach(
-        self, tx: Transaction, account: Account, establishment_id: str, author: Author, *, profile: str, sector: str | None, source: str
-    ) -> None:
-        now = self._clock.now()
-        attachment = Attachment(
-            id=self._clock.new_id(),
-            account_id=account.id,
-            establishment_id=establishment_id,
-            profile=profile,
-            sector=sector,
-            first_day=None,
-            last_day=None,
-            valid_from=None,
-            valid_until=None,
-            created_at=now,
-            ended_at=None,
-            source=source,
-        )
-        tx.people.attach(attachment)
-        tx.events.append(
-            Event(
-                type=EventType.ATTACHMENT_ADDED,
-                at=now,
-                actor=author.actor,
-                origin=author.origin,
-                account_id=account.id,
-                establishment_id=establishment_id,
-                connector=source,
-                details={"attachment": attachment.id, "profile": profile, "sector": sector, "first_day": None, "last_day": None},
-            )
-        )
-
-    def _placements(self, identity: Identity, establishments: Mapping[str, str]) -> tuple[Placement, ...]:
+    def placements(self, identity: Identity, establishments: Mapping[str, str]) -> tuple[Placement, ...]:
+        """Where the rules put a person; `establishments` are the open ones, id by slug."""
         known, placer = self._placers.get(identity.connector, (None, None))
         if placer is None or known != frozenset(establishments):
             known = frozenset(establishments)
@@ -341,6 +290,10 @@ class Linking:
                 details={name: value for name, value in (details or {}).items() if value is not None},
             )
         )
+
+
+def _at(placements: tuple[Placement, ...], establishments: Mapping[str, str]) -> tuple[Place, ...]:
+    return tuple((establishments[one.establishment], one.profile, one.sector) for one in placements)
 
 
 def open_establishments(tx: Transaction) -> dict[str, str]:
