@@ -17,7 +17,7 @@ from idp.crypto import Keyring, PasswordHasher
 from idp.errors import Refused, StoreUnavailable
 from idp.signin.directories import Directories, Recognition
 from idp.signin.interaction import Proof
-from idp.signin.linking import CONFLICT, Adopted, Linking
+from idp.signin.linking import CONFLICT, Adopted, Linking, open_establishments
 from idp.signin.local import ACR_PASSWORD, AMR_PASSWORD, CONNECTOR, Candidate, find_candidate, normalise_identifier, verify
 from idp.signin.throttle import LoginThrottle, TryKeys
 from idp.store.base import Account
@@ -190,15 +190,17 @@ class Login:
 
     def _adopt(self, identity: Identity, place: LoginPlace) -> Adopted:
         author = Author(f"connector:{identity.connector}", place.origin)
+        with self._database.read() as tx:  # hundreds of homes: not while others wait to write
+            establishments = open_establishments(tx)
         try:
             with self._database.write() as tx:
-                return self._linking.adopt(tx, identity, author, is_signing_in=True)
+                return self._linking.adopt(tx, identity, author, is_signing_in=True, establishments=establishments)
         except StoreUnavailable as error:
             if error.reason != CONFLICT:
                 raise
         # Two first sign-ins of one person at the same instant: the other has written the Link by now.
         with self._database.write() as tx:
-            return self._linking.adopt(tx, identity, author, is_signing_in=True)
+            return self._linking.adopt(tx, identity, author, is_signing_in=True, establishments=establishments)
 
     def _keep_word(self, answer: Recognition, place: LoginPlace) -> None:
         """A directory that refuses a person as disabled, expired or out of scope has said so of them, whoever typed what.

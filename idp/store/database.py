@@ -1,7 +1,7 @@
 """The SQL database: engines, transactions, health. Repositories are reached through a Transaction.
 
 SQLite: WAL, foreign keys, BEGIN IMMEDIATE for every write (a read-then-write transaction would fail at once when another writer came
-between), and one writer at a time within the process, so that threads queue in order instead of polling the file. PostgreSQL (postgresql.py): a
+between), and one writer at a time (gate.py), so that threads and processes queue instead of sleeping on its lock. PostgreSQL (postgresql.py): a
 read is one snapshot; a write sees what is committed at each statement, so that whoever decides on a person holds the account first (People.hold),
 and whoever changes what all share takes it by name (Transaction.lock). Calls: the repositories of this room; called by every room above.
 """
