@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Self
+from typing import Any, Self
 
 
 class Described(StrEnum):
@@ -188,7 +188,9 @@ class Origin:
     """Where a request came from, as concluded once at the edge; stored with every Event it causes.
 
     `request_id` is ten Crockford characters, and is the support code shown to people. `network_chain` lists the addresses walked, the peer
-    first. `zone` is a zone's name or "outside".
+    first. `zone` is "<establishment's slug>/<zone's name>" or "outside", `zone_kind` a policies.zones.ZoneKind or "outside", and `zone_why` the code
+    of how that was concluded. The zone is the address's until an establishment is active; whether it is trusted *there* is concluded again then.
+    `is_doubtful`: the address is the last machine known for sure and not the person's.
     """
 
     request_id: str
@@ -196,6 +198,9 @@ class Origin:
     network_chain: tuple[str, ...] = ()
     zone: str = "outside"
     user_agent: str = ""
+    zone_kind: str = "outside"
+    zone_why: str = "not_concluded"
+    is_doubtful: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +229,9 @@ class Event:
     connector: str | None = None
     amr: tuple[str, ...] = ()
     acr: str | None = None
+    device_id: str | None = None
+    workstation_id: str | None = None
+    decision: Mapping[str, Any] | None = None  # the facts that a rule decided on, its verdict and its trace (policies/rules.py), as JSON
     details: Mapping[str, str | int | bool | None] = field(default_factory=dict)
 
     @property

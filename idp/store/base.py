@@ -29,6 +29,10 @@ class Establishment:
     source: str
     created_at: datetime
     ended_at: datetime | None
+    regulatory_level: str = "tolerant"
+    windows_approval: str = ""
+    remember_device_days: int = 0
+    enrolment_grace_days: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +57,7 @@ class Account:
     ended_at: datetime | None
     is_break_glass: bool = False
     cut_by: str | None = None
+    grace_began_at: datetime | None = None
 
     @property
     def name(self) -> str:
@@ -108,6 +113,15 @@ class Client:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoredProof:
+    """One thing that was proven in a Session: by what method (policies/assurance.py), with which factor, and when."""
+
+    method: str
+    at: datetime
+    factor_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
     """One signed-in browser. `id` is the `sid` of tokens; the cookie is another secret, kept as a digest."""
 
@@ -128,6 +142,11 @@ class Session:
     expires_at: datetime
     ended_at: datetime | None
     ended_cause: str | None
+    zone_kind: str = "outside"
+    zone_why: str = "not_concluded"
+    proofs: tuple["StoredProof", ...] = ()
+    workstation_id: str | None = None
+    is_shared: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +175,8 @@ class Grant:
     expires_at: datetime
     ended_at: datetime | None
     ended_cause: str | None
+    zone_kind: str = "outside"
+    zone_why: str = "not_concluded"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,6 +279,140 @@ class Lease:
     holder: str
     fence: int
     expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Zone:
+    """A place of an establishment on the network. Valid in [valid_from, valid_until) by the establishment's calendar; None means no bound.
+
+    `is_egress`: a public address that a whole site leaves by, guests perhaps too; `guests_apart` is the recorded declaration that they do not.
+    """
+
+    id: str
+    establishment_id: str
+    name: str
+    kind: str
+    networks: tuple[str, ...]
+    is_egress: bool
+    guests_apart: str
+    first_day: date | None
+    last_day: date | None
+    valid_from: datetime | None
+    valid_until: datetime | None
+    source: str
+    created_at: datetime
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workstation:
+    """A machine that a contact has enrolled, known by a rotating secret; it counts only in its own zone."""
+
+    id: str
+    establishment_id: str
+    zone_id: str
+    name: str
+    is_shared: bool
+    secret_digest: str
+    previous_digest: str | None
+    rotated_at: datetime
+    last_seen_at: datetime
+    enrolled_by: str
+    created_at: datetime
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """A browser in which a person has signed in, known by a rotating secret. Until `remembered_until` it spares the gesture."""
+
+    id: str
+    account_id: str
+    secret_digest: str
+    previous_digest: str | None
+    rotated_at: datetime
+    user_agent: str
+    address: str
+    remembered_at: datetime | None
+    remembered_until: datetime | None
+    last_seen_at: datetime
+    created_at: datetime
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Factor:
+    """An enrolled second proof. `sealed` holds a TOTP secret, a phone number or an e-mail address; `hint` is what may be shown of it."""
+
+    id: str
+    account_id: str
+    kind: Literal["totp", "passkey", "sms", "email"]
+    label: str
+    hint: str
+    sealed: bytes | None
+    last_step: int | None
+    credential_digest: str | None
+    credential_id: str | None
+    public_key: bytes | None
+    sign_count: int | None
+    transports: str | None
+    is_synced: bool | None
+    aaguid: str | None
+    enrolled_zone: str
+    last_used_at: datetime | None
+    created_at: datetime
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pass:
+    """What somebody entitled hands over, used once. `account_id` is whom it serves; a workstation's has a zone instead."""
+
+    digest: str
+    purpose: Literal["enrol", "sign_in", "workstation"]
+    account_id: str | None
+    establishment_id: str | None
+    zone_id: str | None
+    is_shared: bool
+    label: str
+    issued_by: str
+    created_at: datetime
+    expires_at: datetime
+    used_at: datetime | None
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Role:
+    """Who administers what: the whole group when `establishment_id` is None."""
+
+    id: str
+    account_id: str
+    role: str
+    establishment_id: str | None
+    given_by: str
+    created_at: datetime
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """Something a person is to be told by SMS or e-mail; `sealed` holds whom and what until it is sent, `hint` what may be shown."""
+
+    id: str
+    channel: Literal["sms", "email"]
+    purpose: str
+    account_id: str | None
+    establishment_id: str | None
+    hint: str
+    sealed: bytes | None
+    created_at: datetime
+    expires_at: datetime
+    attempts: int
+    next_attempt_at: datetime | None
+    sent_at: datetime | None
+    abandoned_at: datetime | None
+    receipt: str | None
 
 
 class Ephemeral(Protocol):

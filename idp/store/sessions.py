@@ -1,15 +1,26 @@
 """Sessions in SQL."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, insert, or_, select, update
 
-from idp.store.base import Session
+from idp.store.base import Session, StoredProof
 from idp.store.rows import columns, reader, words
 from idp.store.statement import Statement
 from idp.store.tables import sessions as t
 
-_read = reader(Session, amr=words)
+
+def _read_proofs(stored: Iterable[Any]) -> tuple[StoredProof, ...]:
+    return tuple(StoredProof(method=method, at=datetime.fromisoformat(at), factor_id=factor_id) for method, at, factor_id in stored)
+
+
+def _write_proofs(proofs: Iterable[StoredProof]) -> list[Any]:
+    return [[proof.method, proof.at.isoformat(), proof.factor_id] for proof in proofs]
+
+
+_read = reader(Session, amr=words, proofs=_read_proofs)
 _COLUMNS = columns(Session, t)
 _BY_COOKIE = Statement(select(*_COLUMNS).where(t.c.cookie_digest == bindparam("digest")))
 _BY_ID = Statement(select(*_COLUMNS).where(t.c.id == bindparam("id")))
@@ -46,7 +57,7 @@ class Sessions:
     def add(self, session: Session) -> None:
         """Insert."""
         values = {name: getattr(session, name) for name in Session.__slots__}
-        _INSERT.run(self._connection, {**values, "amr": " ".join(session.amr)})
+        _INSERT.run(self._connection, {**values, "amr": " ".join(session.amr), "proofs": _write_proofs(session.proofs)})
 
     def renew(
         self, session_id: str, *, cookie_digest: str, auth_time: datetime, amr: tuple[str, ...], acr: str, establishment_id: str

@@ -69,6 +69,12 @@ establishments = Table(
     Column("contact_email", String(254), nullable=False, default=""),
     Column("logo", LargeBinary),
     Column("logo_type", String(20)),
+    Column("regulatory_level", String(12), nullable=False, default="tolerant"),  # tolerant, rie-2026, psc
+    Column(
+        "windows_approval", Text, nullable=False, default=""
+    ),  # who approved the Windows session as a means, and when; "" when nobody did
+    Column("remember_device_days", Integer, nullable=False, default=0),  # 0: a device never spares the gesture
+    Column("enrolment_grace_days", Integer, nullable=False, default=0),
     Column("source", String(20), nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("ended_at", Instant),
@@ -91,6 +97,7 @@ accounts = Table(
     Column("is_demo", Boolean, nullable=False, default=False),
     Column("is_break_glass", Boolean, nullable=False, default=False),
     Column("cut_by", String(60)),  # operator, or the directory that said so; null while active
+    Column("grace_began_at", Instant),  # when a second factor was first wanted of somebody who has none
     Column("last_establishment_id", Id),
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
@@ -158,7 +165,12 @@ sessions = Table(
     Column("acr", String(60), nullable=False),
     Column("connector", String(60), nullable=False),
     Column("zone", String(80), nullable=False),
+    Column("zone_kind", String(20), nullable=False, default="outside"),
+    Column("zone_why", String(40), nullable=False, default="not_concluded"),
+    Column("proofs", JSON, nullable=False, default=list),  # what was proven, and when
     Column("device_id", Id),
+    Column("workstation_id", Id),
+    Column("is_shared", Boolean, nullable=False, default=False),  # on a workstation that several people use
     Column("address", String(64), nullable=False),
     Column("user_agent", String(300), nullable=False),
     Column("created_at", Instant, nullable=False),
@@ -185,6 +197,8 @@ grants = Table(
     Column("amr", String(120), nullable=False),
     Column("acr", String(60), nullable=False),
     Column("zone", String(80), nullable=False),
+    Column("zone_kind", String(20), nullable=False, default="outside"),
+    Column("zone_why", String(40), nullable=False, default="not_concluded"),
     Column("is_offline", Boolean, nullable=False),
     Column("has_tokens", Boolean, nullable=False, default=False),
     Column("created_at", Instant, nullable=False),
@@ -271,6 +285,11 @@ events = Table(
     Column("grant_id", Id),
     Column("connector", String(60)),
     Column("zone", String(80), nullable=False),
+    Column("zone_kind", String(20), nullable=False, default="outside"),
+    Column("zone_why", String(40), nullable=False, default="not_concluded"),
+    Column("device_id", Id),
+    Column("workstation_id", Id),
+    Column("decision", Text),  # JSON: the facts that a rule decided on, its verdict and its trace
     Column("address", String(64), nullable=False),
     Column("network_chain", Text, nullable=False),
     Column("user_agent", String(300), nullable=False),
@@ -341,4 +360,147 @@ leases = Table(
     Column("holder", String(120), nullable=False),
     Column("fence", BigInteger, nullable=False),
     Column("expires_at", Instant, nullable=False),
+)
+
+# Places of an establishment on the network. Names are unique among the open ones of an establishment.
+zones = Table(
+    "zones",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("establishment_id", Id, ForeignKey("establishments.id"), nullable=False, index=True),
+    Column("name", String(60), nullable=False),
+    Column("kind", String(20), nullable=False),  # trusted, shared_workstation, vpn, blocked
+    Column("networks", JSON, nullable=False),
+    Column("is_egress", Boolean, nullable=False, default=False),  # a public address that a whole site leaves by
+    Column("guests_apart", Text, nullable=False, default=""),  # who declared that guests leave elsewhere, and when; "" when nobody did
+    Column("first_day", Date),
+    Column("last_day", Date),
+    Column("valid_from", Instant),
+    Column("valid_until", Instant),
+    Column("source", String(20), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("ended_at", Instant),
+)
+
+# Machines that a contact has enrolled. The secret rotates; the one before is still taken for a while, when an answer was lost.
+workstations = Table(
+    "workstations",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("establishment_id", Id, ForeignKey("establishments.id"), nullable=False, index=True),
+    Column("zone_id", Id, ForeignKey("zones.id"), nullable=False),
+    Column("name", String(80), nullable=False),
+    Column("is_shared", Boolean, nullable=False),
+    Column("secret_digest", Digest, nullable=False, unique=True),
+    Column("previous_digest", Digest, index=True),
+    Column("rotated_at", Instant, nullable=False),
+    Column("last_seen_at", Instant, nullable=False),
+    Column("enrolled_by", String(140), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("ended_at", Instant),
+)
+
+# Browsers in which a person has signed in. `remembered_until`: until then the second factor that was given in it is not asked again.
+devices = Table(
+    "devices",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("account_id", Id, ForeignKey("accounts.id"), nullable=False, index=True),
+    Column("secret_digest", Digest, nullable=False, unique=True),
+    Column("previous_digest", Digest, index=True),
+    Column("rotated_at", Instant, nullable=False),
+    Column("user_agent", String(300), nullable=False),
+    Column("address", String(64), nullable=False),
+    Column("remembered_at", Instant),
+    Column("remembered_until", Instant),
+    Column("last_seen_at", Instant, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("ended_at", Instant),
+)
+
+# Enrolled second proofs. What must be read again (a TOTP secret, a phone number) is sealed; `hint` is what people may see of it.
+factors = Table(
+    "factors",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("account_id", Id, ForeignKey("accounts.id"), nullable=False, index=True),
+    Column("kind", String(10), nullable=False),  # totp, passkey, sms, email
+    Column("label", String(80), nullable=False),
+    Column("hint", String(80), nullable=False, default=""),
+    Column("sealed", LargeBinary),
+    Column("last_step", BigInteger),  # TOTP: the last time step that served
+    Column("credential_digest", Digest, unique=True),  # passkeys, as what follows
+    Column("credential_id", Text),
+    Column("public_key", LargeBinary),
+    Column("sign_count", BigInteger),
+    Column("transports", String(80)),
+    Column("is_synced", Boolean),
+    Column("aaguid", String(36)),
+    Column("enrolled_zone", String(80), nullable=False, default="outside"),
+    Column("last_used_at", Instant),
+    Column("created_at", Instant, nullable=False),
+    Column("ended_at", Instant),
+)
+
+# Used once each. `digest` is a keyed hash: they are short.
+recovery_codes = Table(
+    "recovery_codes",
+    metadata,
+    Column("digest", Digest, primary_key=True),
+    Column("account_id", Id, ForeignKey("accounts.id"), nullable=False, index=True),
+    Column("created_at", Instant, nullable=False),
+    Column("used_at", Instant),
+    Column("ended_at", Instant),
+)
+
+# What somebody entitled hands over, used once: to enrol a first factor, to sign in without one's factor, to enrol a workstation.
+passes = Table(
+    "passes",
+    metadata,
+    Column("digest", Digest, primary_key=True),
+    Column("purpose", String(12), nullable=False),  # enrol, sign_in, workstation
+    Column("account_id", Id, ForeignKey("accounts.id"), index=True),
+    Column("establishment_id", Id, ForeignKey("establishments.id")),
+    Column("zone_id", Id, ForeignKey("zones.id")),
+    Column("is_shared", Boolean, nullable=False, default=False),
+    Column("label", String(80), nullable=False, default=""),
+    Column("issued_by", String(140), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False, index=True),
+    Column("used_at", Instant),
+    Column("ended_at", Instant),
+)
+
+# Who administers what: a role in the whole group (no establishment) or in one establishment.
+roles = Table(
+    "roles",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("account_id", Id, ForeignKey("accounts.id"), nullable=False, index=True),
+    Column("role", String(30), nullable=False),  # group_administrator, ...
+    Column("establishment_id", Id, ForeignKey("establishments.id")),
+    Column("given_by", String(140), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("ended_at", Instant),
+)
+
+# What people are to be told by SMS or e-mail; whom and what is sealed, and forgotten once it is sent or too old.
+messages = Table(
+    "messages",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("channel", String(10), nullable=False),  # sms, email
+    Column("purpose", String(30), nullable=False),
+    Column("account_id", Id, index=True),
+    Column("establishment_id", Id),
+    Column("hint", String(80), nullable=False),
+    Column("sealed", LargeBinary),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("next_attempt_at", Instant),
+    Column("sent_at", Instant),
+    Column("abandoned_at", Instant),
+    Column("receipt", String(300)),
+    Index("ix_messages_due", "next_attempt_at"),
 )
