@@ -106,9 +106,10 @@ class PasswordHasher:
         self._in_progress = in_progress
         self._count_lock = threading.Lock()
         self.hash_count = 0
-        # Verified against when there is no account or no password, so that both cost one hash. No password opens it: it
-        # is the hash of 256 random bits that nobody kept.
-        self._nobody = self._hasher.hash(clock.random_bytes(32))
+        # Verified against when there is no account or no password, so that both cost one hash. No password opens it: what stands in the place of
+        # the hash is 256 random bits (computing one would cost every start and every command a hash).
+        salt, nothing = (base64.b64encode(clock.random_bytes(size)).rstrip(b"=").decode() for size in (16, 32))
+        self._nobody = f"$argon2id$v=19$m={memory_kib},t={iterations},p=1${salt}${nothing}"
 
     def hash(self, password: str) -> str:
         """The encoded argon2id hash of a password."""

@@ -82,7 +82,7 @@ class Place:
 
     @cached_property
     def hasher(self) -> PasswordHasher:
-        """Made when a password is hashed: making it costs a hash."""
+        """For commands that set a password."""
         return PasswordHasher(self.clock, concurrency=self.config.server.hash_concurrency)
 
     @cached_property

@@ -8,6 +8,7 @@ while a hash is computed or a directory is asked.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 
@@ -64,8 +65,9 @@ class NewPassword:
         return "NewPassword(…)"  # a traceback or a log line must not show a password
 
 
+@lru_cache(maxsize=2)  # read once a process
 def load_block_list(extra: Path | None) -> BlockList:
-    """The French list that comes with the program and the operator's own; read once at start. OSError when the operator's cannot be read."""
+    """The French list that comes with the program and the operator's own; read once. OSError when the operator's cannot be read."""
     lines = resources.files("policies").joinpath("data/passwords_fr.txt").read_text(encoding="utf-8").splitlines()
     if extra is not None:
         lines += extra.read_text(encoding="utf-8").splitlines()

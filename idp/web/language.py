@@ -6,6 +6,7 @@ choice made since the sign-in began, ui_locales of the client, an earlier choice
 
 from collections.abc import Iterable
 from datetime import datetime
+from functools import lru_cache
 from gettext import GNUTranslations, NullTranslations
 from io import BytesIO
 from pathlib import Path
@@ -54,6 +55,7 @@ class Languages:
         return code in self._catalogues
 
 
+@lru_cache  # what a process builds twice (tests do) it need not read twice
 def _compile(path: Path) -> GNUTranslations:
     compiled = BytesIO()
     with path.open("rb") as source:
