@@ -12,13 +12,13 @@ from bench.page import CHART, markdown
 from bench.summary import lines
 
 PAGE = "performance.md"
-DIRECTORY = "-directory.json"  # bench.directory keeps other figures, in the same folder
+DIRECTORY = "-directory.json"  # bench.directory and bench.replay keep other figures, in the same folder
 
 
 def newest(folder: Path) -> Path | None:
     """The newest result file by its name, which begins with date and time; a whole series before any other kind of it."""
     return max(folder.glob("*-series.json"), default=None) or max(
-        (path for path in folder.glob("*.json") if "-directory" not in path.name), default=None
+        (path for path in folder.glob("*.json") if not any(other in path.name for other in ("-directory", "-replay", "-decision"))), default=None
     )
 
 

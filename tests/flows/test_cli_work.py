@@ -29,7 +29,7 @@ from idp.work import Worker
 from tests.conftest import MakeWorld
 from tests.support.cast import clients, settle
 from tests.support.listener import Listener
-from tests.support.processes import free_port, running, wait_until
+from tests.support.processes import free_port, freeze, running, wait_until
 from tests.support.stores import Settings, Stores
 from tests.support.world import World, open_database, write_config
 
@@ -317,7 +317,7 @@ def test_a_worker_that_was_frozen_in_the_middle_of_a_delivery_writes_nothing_whe
     hosts.listener.hold()
     notice_id = hosts.owe()
     hosts.listener.wait(1)
-    hosts.processes[0].send_signal(signal.SIGSTOP)
+    freeze(hosts.processes[0].pid)
     try:
         wait_until(lambda: hosts.is_role(1, "active"), seconds=PATIENCE_SECONDS)
         assert hosts.notice(notice_id).delivered_at is None

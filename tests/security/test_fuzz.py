@@ -90,7 +90,7 @@ def test_authorize_survives(target: Target) -> None:
     valid = dict(pair.split("=", 1) for pair in urlsplit(url).query.split("&"))
     plain = {name: unquote_to_bytes(value) for name, value in valid.items()}
 
-    @profile(1200)
+    @profile(900)
     @given(encoded(mutated(plain, tuple(AUTHORIZE_OTHERS))), hostile_cookies(target.cookies), odd_headers(), st.booleans())
     def probe(sent: bytes, cookies: bytes, headers: Pairs, is_post: bool) -> None:
         # A new minute each time: the guard against loops is not what is looked at.
@@ -108,7 +108,7 @@ def test_authorize_survives(target: Target) -> None:
         target.wire.check(answer, request)
 
     probe()
-    assert target.wire.sent >= 1200
+    assert target.wire.sent >= 900
 
 
 def test_authorize_survives_hostile_claims(target: Target) -> None:
@@ -146,7 +146,7 @@ def test_machine_endpoints_survive(target: Target) -> None:
     good = (basic(party.client_id, registered.secret or "").encode(),) * 3 + (f"Bearer {tokens.access}".encode(),)
     grants = st.sampled_from([b"authorization_code", b"refresh_token", b"client_credentials", b"password", b"implicit", b'"'])
 
-    @profile(1300)
+    @profile(1000)
     @given(
         st.sampled_from(MACHINE[:4] * 3 + MACHINE),
         METHODS,
@@ -169,7 +169,7 @@ def test_machine_endpoints_survive(target: Target) -> None:
         target.wire.check_json(answer, request)
 
     probe()
-    assert target.wire.sent >= 1300
+    assert target.wire.sent >= 1000
 
 
 PAGES = [
@@ -230,7 +230,7 @@ def test_pages_survive(target: Target) -> None:
         st.text(max_size=8),
     )
 
-    @profile(1500)
+    @profile(1200)
     @given(
         st.sampled_from(PAGES),
         segments,
@@ -248,7 +248,7 @@ def test_pages_survive(target: Target) -> None:
         target.wire.check(answer, {"path": path, "method": method, "sent": sent, "headers": headers})
 
     probe()
-    assert target.wire.sent >= 1500
+    assert target.wire.sent >= 1200
 
 
 @pytest.mark.parametrize(("act", "examples"), [("login", 60), ("cancel", 10), ("other", 50)])
@@ -285,7 +285,7 @@ def test_logout_survives(target: Target) -> None:
         "ui_locales": b"fr",
     }
 
-    @profile(600)
+    @profile(400)
     @given(
         encoded(mutated(valid, ("logout_hint", "csrf_token"))),
         st.sampled_from(["GET", "POST"]),
@@ -299,7 +299,7 @@ def test_logout_survives(target: Target) -> None:
         target.wire.check(answer, {"sent": sent, "path": path})
 
     probe()
-    assert target.wire.sent >= 600
+    assert target.wire.sent >= 400
 
 
 def test_no_forged_token_is_believed(target: Target) -> None:

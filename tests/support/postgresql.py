@@ -19,7 +19,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.support.processes import free_port, wait_until
+from tests.support.processes import free_port, freeze, wait_until
 
 PROGRAMS = Path("/usr/lib/postgresql")
 USER = "vestibule"
@@ -114,7 +114,7 @@ class PostgreSQLServer:
         if self.process is not None:
             # The parent first: it must not start another meanwhile.
             for pid in (self.process.pid, *self._children()):
-                _signal(pid, signal.SIGSTOP)
+                freeze(pid)
 
     def wake(self) -> None:
         """Go on (SIGCONT)."""

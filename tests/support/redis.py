@@ -13,7 +13,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tests.support.processes import free_port, program, running, stop, wait_until
+from tests.support.processes import free_port, freeze, program, running, stop, wait_until
 
 MASTER = "vestibule"
 PACKAGE = "redis-server"
@@ -81,7 +81,8 @@ class RedisServer:
 
     def hang(self) -> None:
         """Alive and deaf (SIGSTOP)."""
-        self._signal(signal.SIGSTOP)
+        if self.process is not None:
+            freeze(self.process.pid)
 
     def wake(self) -> None:
         """Go on (SIGCONT)."""

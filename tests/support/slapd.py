@@ -32,7 +32,7 @@ from connectors.ldap.wire import ldap3
 from idp.config.directories import LdapDirectorySettings
 from tests.support.certificates import PrivateAuthority, ServerCertificate
 from tests.support.fixed_clock import FixedClock
-from tests.support.processes import needed_file, program
+from tests.support.processes import freeze, needed_file, program
 
 escape_rdn = ldap3.utils.dn.escape_rdn
 SUFFIX = "dc=annuaire,dc=test"
@@ -117,6 +117,7 @@ READABLE = ",".join(
         *("entry", "children", "objectClass", "entryUUID", "uid", "cn", "sn", "givenName", "mail", "mobile"),
         *("employeeNumber", "employeeType", "departmentNumber", "shadowExpire"),
         *("pwdAccountLockedTime", "pwdReset", "pwdChangedTime", "pwdStartTime", "pwdEndTime", "pwdPolicySubentry"),
+        *("pwdFailureTime", "modifyTimestamp"),
     )
 )
 
@@ -214,7 +215,7 @@ class Slapd:
     def hang(self) -> None:
         """From now on it accepts connections (the kernel does) and says nothing."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
+        freeze(self._process.pid)
 
     def resume(self) -> None:
         """It goes on where it was; nothing happens to one that was stopped."""
