@@ -41,8 +41,9 @@ test: packages check ## Check, then run every test on SQLite, then on PostgreSQL
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS) || [ $$? -eq 5 ]
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --stores=postgresql $(PYTEST_ARGS) || [ $$? -eq 5 ]
 
-soak: packages $(DEV_READY) ## The long runs of the fault tests: hosts killed under steady sign-ins (SOAK_MINUTES=10)
-	SOAK_MINUTES=$(SOAK_MINUTES) $(BIN)/python -m pytest -n 0 -s tests/faults/test_many_servers.py $(PYTEST_ARGS)
+soak: packages $(DEV_READY) ## The long runs: hosts killed under steady sign-ins (SOAK_MINUTES=10), a thousand wrong passwords
+	SOAK_MINUTES=$(SOAK_MINUTES) $(BIN)/python -m pytest -n 0 -s tests/faults/test_many_servers.py \
+		tests/security/test_lockout_attacks.py -k 'answered or storm' $(PYTEST_ARGS)
 
 check: $(DEV_READY) ## Lint, formatting, types, layers
 	$(BIN)/ruff check .
@@ -73,7 +74,7 @@ docs: $(DEV_READY) ## Write the generated reference pages again
 packages: ## Install the Debian programs that tests drive (root), or name them
 	@tests/support/packages.sh chromium=chromium apache2=apache2-bin mod_auth_openidc.so=libapache2-mod-auth-openidc \
 		fonts=fonts-dejavu-core slapd=slapd ns-slapd=389-ds-base dscreate=python3-lib389 \
-		redis-server=redis-server nginx=nginx-light initdb=postgresql
+		redis-server=redis-server nginx=nginx-light initdb=postgresql aiosmtpd=python3-aiosmtpd
 
 clean: ## Remove .venv and caches (the demo's data stay: make run-fresh)
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -77,8 +77,14 @@ def write_configuration(
         "ephemeral": {"url": f"sqlite:///{folder / 'ephemeral.db'}"},
         # A bench signs the same people in thousands of times.
         "sessions": {"concurrent": None},
-        # Failures are timed on a few people each.
-        "lockout": {"free_tries": FREE_TRIES, "daily_cap": 100},
+        # Failures are timed on a few people each, all from one address.
+        "lockout": {
+            "free_tries": FREE_TRIES,
+            "daily_cap": 100,
+            "spraying_names": 1000,
+            "spraying_names_everywhere": 100_000,
+            "address_failures": 10_000,
+        },
         "demo": True,
         "log_level": "warning",
         "clients": [
@@ -136,6 +142,8 @@ def start(alg: str, folder: Path, people: int) -> Subject:
     identifiers = tuple(f"personne{number}" for number in range(people))
     run(configuration, ["migrate"])
     run(configuration, ["establishment", "add", ESTABLISHMENT, "--name", "Les Tilleuls"])
+    # The load comes from this very machine: people at work.
+    run(configuration, ["zone", "add", ESTABLISHMENT, "lan", "--kind", "trusted", "--network", "127.0.0.0/8"])
     register(configuration, identifiers)
     return serve(configuration, client, alg=alg, identifiers=identifiers, password=PASSWORD)
 

@@ -4,9 +4,10 @@ A connector asks a directory or an upstream provider who somebody is; it decides
 idp/signin (proofs) and by idp/lifecycle (standing, sync), which translate these errors where they enter.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal, Protocol
 
@@ -89,6 +90,53 @@ class ChangeRequired(ConnectorError):
         self.identity = identity
 
 
+class TryWithheld(ConnectorError):
+    """The gate did not let the password be tried: nothing was learned of it, and the source has counted nothing."""
+
+    def __init__(self, detail: str = "", *, subject: str | None) -> None:
+        super().__init__(detail)
+        self.subject = subject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exposure:
+    """How near a person is to the source's own lock, as it says itself.
+
+    `threshold`: wrong passwords in a row after which it locks; 0: it never does; None: it does not say. `failures`: how many it counts now; None when
+    it does not show them. They are forgotten `fades_after` each was made (None: only a success does that, or it is not known); `next_fade_at` is when
+    that happens next. `was_locked`: it has locked the person, be it still so or not. `mark` changes with whatever may make a refused password right:
+    a new password, a lock lifted.
+    """
+
+    threshold: int | None = None
+    failures: int | None = None
+    fades_after: timedelta | None = None
+    next_fade_at: datetime | None = None
+    was_locked: bool = False
+    mark: str = ""
+
+
+class Gate(Protocol):
+    """Asked before a password is tried at a source. Whoever calls the connector owns the rules; the connector owns what the source shows."""
+
+    def passage(self, source: str, subject: str | None, *, seen: Exposure, look: Callable[[], Exposure]) -> AbstractContextManager[bool]:
+        """Whether the password may be tried at this person (None: at nobody, who costs the same); the block tries it, or what looks like it.
+
+        `seen` is what the source said when the person was found; `look` asks again, once or more. The connector lets CredentialsRefused and the other
+        errors of its family leave the block, so that the gate learns what came of the try. May raise what `look` raises.
+        """
+        ...
+
+
+class OpenGate:
+    """Lets every try pass: for commands and tests that answer for themselves."""
+
+    def passage(self, source: str, subject: str | None, *, seen: Exposure, look: Callable[[], Exposure]) -> AbstractContextManager[bool]:
+        """See Gate; nothing is asked again."""
+        return nullcontext(enter_result=True)
+
+
+OPEN_GATE = OpenGate()
 ChangeProblem = Literal["wrong_current", "too_short", "too_weak", "reused", "too_young", "not_allowed"]
 
 
@@ -141,15 +189,15 @@ class PasswordConnector(Protocol):
 
     name: str
 
-    def authenticate(self, identifier: str, password: str) -> Identity:
-        """Who this is. Raises CredentialsRefused, PersonNotUsable, ChangeRequired, SourceUnreachable or SourceMisbehaved.
+    def authenticate(self, identifier: str, password: str, *, gate: Gate = OPEN_GATE) -> Identity:
+        """Who this is. Raises CredentialsRefused, TryWithheld, PersonNotUsable, ChangeRequired, SourceUnreachable or SourceMisbehaved.
 
-        A person that the source does not know costs as many exchanges as a wrong password does.
+        A person that the source does not know costs as many exchanges as a wrong password does, and as a try that is withheld.
         """
         ...
 
-    def change_password(self, subject: str, current: str, *, new: str) -> Identity:
-        """Replace the person's own password, proving the present one. Raises ChangeRefused, PersonNotUsable, or the source's errors."""
+    def change_password(self, subject: str, current: str, *, new: str, gate: Gate = OPEN_GATE) -> Identity:
+        """Replace the person's own password, proving the present one. Raises ChangeRefused, TryWithheld, PersonNotUsable, or the source's errors."""
         ...
 
 

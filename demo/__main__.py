@@ -13,10 +13,9 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from demo.people import PEOPLE
-from demo.place import CLIENT_ID, Place
+from demo.people import FIRST_PASSWORD, PASSWORD, PEOPLE, Whereabouts
+from demo.place import CLIENT_ID, Place, program
 from demo.processes import Server, free_port, is_free, start, wait_until_healthy, wait_until_one_ends
-from demo.seed import CommandFailed, migrate, program, seed
 
 HEALTHY_SECONDS = 60
 
@@ -39,6 +38,8 @@ def main() -> int:
         if options.fresh:
             place.empty()
         place.prepare()
+        from demo.seed import CommandFailed, migrate  # brings the whole program: whoever is refused above need not wait for it
+
         try:
             migrate(place)
             return _serve(place)
@@ -48,6 +49,8 @@ def main() -> int:
 
 
 def _serve(place: Place) -> int:
+    from demo.seed import seed
+
     servers: list[Server] = []
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
@@ -75,31 +78,45 @@ def _serve(place: Place) -> int:
 
 
 def _start_provider(place: Place) -> Server:
-    command = [program(), "--config", str(place.config), "serve"]
+    command = [str(program()), "--config", str(place.config), "serve"]
     return start("Vestibule", command, log=place.idp_log, health=f"{place.issuer}/readyz", environment={})
 
 
 def _start_care_app(place: Place) -> Server:
     command = ["-m", "demo.care_app", "--issuer", place.issuer, "--client-id", CLIENT_ID, "--port", str(place.app_port)]
+    command += ["--telephone", str(place.folder)]
     environment = {"CARNET_CLIENT_SECRET": place.client_secret(), "PYTHONUNBUFFERED": "1"}
     return start("Carnet de soins", [sys.executable, *command], log=place.app_log, health=f"{place.app_url}/sante", environment=environment)
 
 
 def announcement(place: Place) -> str:
     """What the terminal shows when both answer."""
-    rows = [(person.username, person.password, person.french, person.english) for person in PEOPLE]
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    people = "\n".join(
-        f"  {username:<{widths[0]}}  {password:<{widths[1]}}  {french:<{widths[2]}}  {english}"
-        for username, password, french, english in rows
-    )
+    widths = [max(len(person.username) for person in PEOPLE), max(len(person.french) for person in PEOPLE)]
+    groups = [
+        "\n".join(
+            [
+                f"  {' / '.join(where.value)}",
+                *(
+                    f"    {person.username:<{widths[0]}}  {person.french:<{widths[1]}}  {person.english}"
+                    for person in PEOPLE
+                    if person.whereabouts is where
+                ),
+            ]
+        )
+        for where in Whereabouts
+    ]
+    shown = "\n".join(groups)
+    explain = f"{_shown(program())} --config {_shown(place.config)} policy explain --person fatou.diallo --from 127.0.0.1"
     return f"""
-  Carnet de soins (application)    {place.app_url}   <- commencez ici / start here
-  Vestibule (connexion, sign-in)   {place.issuer}/account
+  Carnet de soins (application)        {place.app_url}   <- commencez ici / start here
+  Le téléphone de la démonstration     {place.app_url}/telephone   <- les codes / the codes
+  Vestibule (connexion, sign-in)       {place.issuer}/account
 
-  Identifiant, mot de passe / username, password
-{people}
+  Mot de passe de tous / everybody's password: {PASSWORD}   (lea.moreau: {FIRST_PASSWORD})
 
+{shown}
+
+  Pourquoi ? / Why?  {explain}
   Journaux / logs: {_shown(place.idp_log)}, {_shown(place.app_log)}
   Données gardées dans {_shown(place.folder)} ; make run-fresh repart de zéro. / Data are kept; make run-fresh starts over.
   Ctrl-C arrête tout. / Ctrl-C stops everything.

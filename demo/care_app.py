@@ -1,8 +1,9 @@
 """Carnet de soins, a fictitious care application: what a relying party of Vestibule looks like, on Authlib's Flask client.
 
 It finds everything in the discovery document, sends PKCE, keeps its sessions on the server so that a back-channel logout can end them,
-refreshes its tokens before they expire, and signs out everywhere. One process, sessions in its memory: a demonstration, not a model for
-storage. OpenID Connect Core 1.0, RP-Initiated Logout 1.0, Back-Channel Logout 1.0.
+refreshes its tokens before they expire, asks for a second proof before it opens what is sensitive (`acr_values`, RFC 9470), and signs out everywhere.
+One process, sessions in its memory: a demonstration, not a model for storage. OpenID Connect Core 1.0, RP-Initiated Logout 1.0, Back-Channel Logout
+1.0. Beside it, on /telephone, the telephone of the demonstration (demo/telephone_page.py).
 """
 
 import argparse
@@ -11,8 +12,8 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
@@ -27,16 +28,20 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from demo.local_sessions import LocalSession, LocalSessions
 from demo.logout_token import Refused, read_logout_token
-from demo.texts import ENGLISH, FRENCH, LEVELS, PROFILES, PROOFS
+from demo.telephone import Telephone
+from demo.telephone_page import telephone_page
+from demo.texts import ENGLISH, FRENCH, LEVELS, PROFILES, PROOFS, ZONE_KINDS, ZONE_WHYS, word
 
 SCOPE = "openid profile email establishment"
 REFRESH_BEFORE_SECONDS = 60
 FOLLOW_EVERY_SECONDS = 10
 COOKIE = "carnet-session"
+TWO_PROOFS = "urn:vestibule:acr:mfa"
+ENOUGH_FOR_THE_RECORD = frozenset({TWO_PROOFS, "phr"})
 
 
-def create_app(issuer: str, client_id: str, client_secret: str, *, public_url: str) -> Flask:
-    """The application, registered at `issuer`; `public_url` is where browsers find it."""
+def create_app(issuer: str, client_id: str, client_secret: str, *, public_url: str, telephone: Telephone | None = None) -> Flask:
+    """The application, registered at `issuer`; `public_url` is where browsers find it. `telephone`: show the demonstration's."""
     app = Flask("demo", static_folder="static", template_folder="templates")
     app.config.update(
         SECRET_KEY=secrets.token_bytes(32),
@@ -54,6 +59,12 @@ def create_app(issuer: str, client_id: str, client_secret: str, *, public_url: s
         client_kwargs={"scope": SCOPE, "code_challenge_method": "S256", "timeout": 10},
     )
     sessions = LocalSessions()
+    if telephone is not None:
+        app.register_blueprint(telephone_page(telephone, public_url))
+
+    @app.context_processor
+    def _for_every_page() -> dict[str, Any]:
+        return {"t": g.t, "language": g.language, "has_telephone": telephone is not None}
 
     @app.before_request
     def _choose_language() -> None:
@@ -81,7 +92,7 @@ def create_app(issuer: str, client_id: str, client_secret: str, *, public_url: s
         if local is not None and _refresh(provider, sessions, local) is False:
             local, ended = None, "refused"
         if local is None:
-            return render_template("welcome.html", t=g.t, language=g.language, ended=g.t.get(f"ended_{ended}") if ended else None)
+            return render_template("welcome.html", ended=g.t.get(f"ended_{ended}") if ended else None)
         page = make_response(render_template("notebook.html", **_shown(local, issuer)))
         if "suivi" in request.args:
             page.headers["Refresh"] = str(FOLLOW_EVERY_SECONDS)
@@ -91,6 +102,23 @@ def create_app(issuer: str, client_id: str, client_secret: str, *, public_url: s
     def sign_in() -> Any:
         hints = {"ui_locales": g.language}
         if place := request.args.get("etablissement"):
+            hints["establishment"] = place
+        session.pop("wants", None)
+        return provider.authorize_redirect(f"{public_url}{url_for('callback')}", **hints)
+
+    @app.get("/dossier")
+    def record() -> Any:
+        """The sensitive record. What was proven is enough, or more is asked: the identity provider knows how."""
+        local, _ = sessions.find(request.cookies.get(COOKIE))
+        if local is None:
+            return redirect(url_for("home"), 303)
+        if local.claims.get("acr") in ENOUGH_FOR_THE_RECORD:
+            return render_template("record.html", **_shown(local, issuer))
+        if "refus" in request.args:
+            return render_template("closed.html", factors_url=f"{issuer}/account/factors")
+        session["wants"] = "record"
+        hints = {"ui_locales": g.language, "acr_values": TWO_PROOFS}
+        if place := (local.claims.get("establishment") or {}).get("slug"):
             hints["establishment"] = place
         return provider.authorize_redirect(f"{public_url}{url_for('callback')}", **hints)
 
@@ -102,11 +130,16 @@ def create_app(issuer: str, client_id: str, client_secret: str, *, public_url: s
             claims = {**provider.userinfo(token=token), **token["userinfo"]}
         except (OAuthError, JoseError) as error:
             app.logger.warning("sign-in refused: %s", error)
-            return make_response(render_template("refused.html", t=g.t, language=g.language, error=error), 400)
+            if session.pop("wants", None) and sessions.find(request.cookies.get(COOKIE))[0]:
+                return redirect(url_for("record", refus=1), 303)
+            return make_response(render_template("refused.html", error=error), 400)
+        wants_record = session.get("wants") == "record"
         session.clear()
         sessions.end(request.cookies.get(COOKIE))
         key = sessions.open(claims, token, now=time.time())
-        response = redirect(url_for("home"), 303)
+        # The level was a wish: the person may have declined, and what came back says so.
+        is_declined = wants_record and claims.get("acr") not in ENOUGH_FOR_THE_RECORD
+        response = redirect(url_for("record", refus=1 if is_declined else None) if wants_record else url_for("home"), 303)
         response.set_cookie(COOKIE, key, httponly=True, samesite="Lax")
         return response
 
@@ -122,7 +155,7 @@ def create_app(issuer: str, client_id: str, client_secret: str, *, public_url: s
 
     @app.get("/au-revoir")
     def goodbye() -> str:
-        return render_template("welcome.html", t=g.t, language=g.language, ended=g.t["signed_out"])
+        return render_template("welcome.html", ended=g.t["signed_out"])
 
     @app.post("/deconnexion-silencieuse")
     def backchannel_logout() -> AnyResponse:
@@ -171,25 +204,27 @@ def _shown(local: LocalSession, issuer: str) -> dict[str, Any]:
     claims = local.claims
     place = claims.get("establishment") or {}
     zone = ZoneInfo(claims.get("zoneinfo", "Europe/Paris"))
-    t = g.t
+    kind = claims.get("zone_kind", "outside")
     return {
-        "t": t,
-        "language": g.language,
         "name": claims.get("name") or claims["sub"],
         "place": place,
-        "roles": [_word(PROFILES, role) for role in claims.get("roles", ())],
+        "roles": [word(PROFILES, role, g.language) for role in claims.get("roles", ())],
         "sector": claims.get("sector"),
         "attachments": [
-            (entry["establishment"].get("name"), _word(PROFILES, entry["profile"]), entry.get("sector"))
+            (entry["establishment"].get("name"), word(PROFILES, entry["profile"], g.language), entry.get("sector"))
             for entry in claims.get("attachments", ())
         ],
-        "proofs": [_word(PROOFS, means) for means in claims.get("amr", ())],
-        "level": _word(LEVELS, claims["acr"]) if "acr" in claims else None,
-        "zone": t["zone_outside"] if claims.get("zone") in {None, "outside"} else claims["zone"],
+        "proofs": [word(PROOFS, means, g.language) for means in claims.get("amr", ()) if means in PROOFS],
+        "level": word(LEVELS, claims["acr"], g.language) if "acr" in claims else None,
+        "has_two": claims.get("acr") in ENOUGH_FOR_THE_RECORD,
+        "is_inside": kind in {"trusted", "shared_workstation"},
+        "zone": word(ZONE_KINDS, kind, g.language),
+        "zone_name": claims.get("zone") if kind != "outside" else None,
+        "zone_why": word(ZONE_WHYS, claims.get("zone_why", ""), g.language),
         "signed_in_at": datetime.fromtimestamp(claims["auth_time"], UTC)
         .astimezone(zone)
         .strftime("%H:%M" if g.language == "en" else "%H h %M"),
-        "left": _duration(local.expires_at - time.time(), t),
+        "left": _duration(local.expires_at - time.time(), g.t["duration"]),
         "renewals": local.renewals,
         "is_followed": "suivi" in request.args,
         "account_url": f"{issuer}/account",
@@ -197,14 +232,9 @@ def _shown(local: LocalSession, issuer: str) -> dict[str, Any]:
     }
 
 
-def _word(words: Mapping[str, tuple[str, str]], code: str) -> str:
-    french, english = words.get(code, (code, code))
-    return french if g.language == "fr" else english
-
-
-def _duration(seconds: float, t: Mapping[str, str]) -> str:
+def _duration(seconds: float, pattern: str) -> str:
     minutes, rest = divmod(max(0, int(seconds)), 60)
-    return t["duration"].format(minutes=minutes, seconds=rest)
+    return pattern.format(minutes=minutes, seconds=rest)
 
 
 def main() -> None:
@@ -213,10 +243,17 @@ def main() -> None:
     parser.add_argument("--issuer", required=True)
     parser.add_argument("--client-id", required=True)
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--telephone", type=Path, metavar="FOLDER", help="show the telephone of the demonstration whose data are there")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="carnet: %(message)s")
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
-    app = create_app(options.issuer, options.client_id, os.environ["CARNET_CLIENT_SECRET"], public_url=f"http://localhost:{options.port}")
+    app = create_app(
+        options.issuer,
+        options.client_id,
+        os.environ["CARNET_CLIENT_SECRET"],
+        public_url=f"http://localhost:{options.port}",
+        telephone=Telephone(options.telephone) if options.telephone else None,
+    )
     with make_server("127.0.0.1", options.port, app, threaded=True) as server:
         server.serve_forever()
 

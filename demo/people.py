@@ -1,11 +1,24 @@
-"""The invented people of the demonstration, and in which standing each is. Every name, number and address is made up."""
+"""The invented people of the demonstration, in which standing each is, and what they can prove besides their password.
 
-from dataclasses import dataclass
+Every name and address is made up; the telephone number is of those that ARCEP keeps for fiction (06 39 98 xx xx).
+"""
+
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from enum import Enum
 
 PASSWORD = "Merle-Verger-Tricot-48"  # noqa: S105 - printed on the terminal: the demonstration's accounts are refused anywhere else
 FIRST_PASSWORD = "Provisoire-Radis-52-Tambour"  # noqa: S105 - the same
 LONG_AGO, LAST_MONTH = timedelta(days=400), timedelta(days=30)
+
+
+class Whereabouts(Enum):
+    """Where a visitor of the demonstration is for somebody: its value says so, in French and in English."""
+
+    INSIDE = "Aux Tilleuls, ce poste est dans la maison : mot de passe", "At Les Tilleuls this computer is inside: a password"
+    OUTSIDE = "Aux Glycines, il est dehors : une deuxième preuve", "At Les Glycines it is outside: a second proof"
+    BOTH = "Dans les deux maisons", "In both homes"
+    NOWHERE = "Refusés partout", "Refused everywhere"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,18 +35,33 @@ class Post:
         return today - self.ended if self.ended else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proofs:
+    """What somebody has enrolled: an authenticator application, a telephone for codes by SMS (E.164), recovery codes on paper."""
+
+    has_application: bool = False
+    phone: str = ""
+    has_recovery_codes: bool = False
+
+
+NONE, APPLICATION = Proofs(), Proofs(has_application=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DemoPerson:
     """Somebody of the demonstration. `french` and `english` say what a visitor sees when they sign in."""
 
     username: str
     given_name: str
     family_name: str
+    whereabouts: Whereabouts
     posts: tuple[Post, ...]
     french: str
     english: str
     email: str = ""
     staff_number: str = ""
+    proofs: Proofs = NONE
+    is_administrator: bool = False
     is_suspended: bool = False
     must_change: bool = False
 
@@ -42,97 +70,139 @@ class DemoPerson:
         """What to type the first time."""
         return FIRST_PASSWORD if self.must_change else PASSWORD
 
+    @property
+    def name(self) -> str:
+        """As people say it."""
+        return f"{self.given_name} {self.family_name}"
 
-def _here(username: str, name: tuple[str, str], post: Post, *, says: tuple[str, str], staff_number: str = "") -> DemoPerson:
-    email = f"{username}@{post.establishment}.example"
-    return DemoPerson(username, *name, (post,), *says, email, staff_number)
+
+def _here(username: str, name: tuple[str, str], post: Post, *, says: tuple[str, str], proofs: Proofs = NONE) -> DemoPerson:
+    return DemoPerson(
+        username=username,
+        given_name=name[0],
+        family_name=name[1],
+        whereabouts=Whereabouts.INSIDE if post.establishment == "tilleuls" else Whereabouts.OUTSIDE,
+        posts=(post,),
+        french=says[0],
+        english=says[1],
+        email=f"{username}@{post.establishment}.example",
+        proofs=proofs,
+    )
 
 
 PEOPLE: tuple[DemoPerson, ...] = (
-    _here(
-        "claire.dubois",
-        ("Claire", "Dubois"),
-        Post("tilleuls", "nurse", "Unité Alzheimer"),
-        says=("infirmière aux Tilleuls (aussi 10042)", "nurse at Les Tilleuls (also 10042)"),
+    replace(
+        _here(
+            "claire.dubois",
+            ("Claire", "Dubois"),
+            Post("tilleuls", "nurse", "Unité Alzheimer"),
+            says=("infirmière (aussi 10042) ; un code au dossier sensible", "nurse (also 10042); a code at the sensitive record"),
+            proofs=APPLICATION,
+        ),
         staff_number="10042",
     ),
     _here(
         "marc.lenoir",
         ("Marc", "Lenoir"),
         Post("tilleuls", "aide", "Unité Alzheimer"),
-        says=("aide-soignant aux Tilleuls", "care assistant, Les Tilleuls"),
+        says=("aide-soignant, sans deuxième preuve : peut en ajouter une", "care assistant, no second proof: may add one"),
     ),
     _here(
         "sophie.renaud",
         ("Sophie", "Renaud"),
         Post("tilleuls", "coordinating_doctor"),
-        says=("médecin coordonnateur aux Tilleuls", "coordinating doctor, Les Tilleuls"),
+        says=("médecin coordonnateur", "coordinating doctor"),
     ),
-    _here(
-        "julie.perrin",
-        ("Julie", "Perrin"),
-        Post("tilleuls", "manager", "Soins"),
-        says=("cadre de santé aux Tilleuls", "care manager, Les Tilleuls"),
+    replace(
+        _here(
+            "julie.perrin",
+            ("Julie", "Perrin"),
+            Post("tilleuls", "manager", "Soins"),
+            says=("administratrice : un code, même dans la maison", "administrator: a code, even inside"),
+            proofs=APPLICATION,
+        ),
+        is_administrator=True,
     ),
     _here(
         "odette.vasseur",
         ("Odette", "Vasseur"),
         Post("tilleuls", "reception", "Accueil"),
-        says=("accueil des Tilleuls", "reception, Les Tilleuls"),
+        says=("accueil", "reception"),
+    ),
+    DemoPerson(
+        username="lea.moreau",
+        given_name="Léa",
+        family_name="Moreau",
+        whereabouts=Whereabouts.INSIDE,
+        posts=(Post("tilleuls", "aide"),),
+        french="doit changer son mot de passe",
+        english="must change her password",
+        must_change=True,
     ),
     _here(
         "fatou.diallo",
         ("Fatou", "Diallo"),
         Post("glycines", "aide", "Nuit"),
-        says=("aide-soignante de nuit aux Glycines", "night care assistant, Les Glycines"),
+        says=("aide-soignante de nuit : code de son application", "night care assistant: her application's code"),
+        proofs=APPLICATION,
     ),
     _here(
         "thomas.girard",
         ("Thomas", "Girard"),
         Post("glycines", "nurse", "Rez-de-jardin"),
-        says=("infirmier aux Glycines", "nurse, Les Glycines"),
+        says=("infirmier : code par SMS", "nurse: a code by SMS"),
+        proofs=Proofs(phone="+33639980017", has_recovery_codes=True),
     ),
     _here(
         "helene.morel",
         ("Hélène", "Morel"),
         Post("glycines", "psychologist"),
-        says=("psychologue aux Glycines", "psychologist, Les Glycines"),
+        says=("psychologue : son code, ou un code de secours", "psychologist: her code, or a recovery code"),
+        proofs=Proofs(has_application=True, has_recovery_codes=True),
     ),
     _here(
         "lucas.bernier",
         ("Lucas", "Bernier"),
         Post("glycines", "activity_leader"),
-        says=("animateur aux Glycines", "activity leader, Les Glycines"),
+        says=("animateur, sans deuxième preuve : refusé", "activity leader, no second proof: refused"),
     ),
     DemoPerson(
-        "amina.benali",
-        "Amina",
-        "Benali",
-        (Post("tilleuls", "nurse", "Nuit"), Post("glycines", "manager", "Soins")),
-        "dans les deux maisons : choisit",
-        "in both homes: chooses",
-        "amina.benali@groupe.example",
+        username="amina.benali",
+        given_name="Amina",
+        family_name="Benali",
+        whereabouts=Whereabouts.BOTH,
+        posts=(Post("tilleuls", "nurse", "Nuit"), Post("glycines", "manager", "Soins")),
+        french="choisit : rien de plus aux Tilleuls, un code aux Glycines",
+        english="chooses: nothing more at one, a code at the other",
+        email="amina.benali@groupe.example",
+        proofs=APPLICATION,
     ),
     DemoPerson(
-        "lea.moreau",
-        "Léa",
-        "Moreau",
-        (Post("tilleuls", "aide"),),
-        "doit changer son mot de passe",
-        "must change her password",
-        must_change=True,
+        username="ines.roche",
+        given_name="Inès",
+        family_name="Roche",
+        whereabouts=Whereabouts.NOWHERE,
+        posts=(Post("glycines", "aide", ended=LAST_MONTH),),
+        french="contrat terminé",
+        english="contract ended",
     ),
     DemoPerson(
-        "ines.roche", "Inès", "Roche", (Post("glycines", "aide", ended=LAST_MONTH),), "contrat terminé : refusée", "contract ended: refused"
-    ),
-    DemoPerson(
-        "paul.garnier",
-        "Paul",
-        "Garnier",
-        (Post("tilleuls", "aide"),),
-        "compte suspendu : refusé",
-        "account suspended: refused",
+        username="paul.garnier",
+        given_name="Paul",
+        family_name="Garnier",
+        whereabouts=Whereabouts.NOWHERE,
+        posts=(Post("tilleuls", "aide"),),
+        french="compte suspendu",
+        english="account suspended",
         is_suspended=True,
     ),
-    DemoPerson("hugo.lefevre", "Hugo", "Lefèvre", (), "aucun établissement : refusé", "no care home: refused"),
+    DemoPerson(
+        username="hugo.lefevre",
+        given_name="Hugo",
+        family_name="Lefèvre",
+        whereabouts=Whereabouts.NOWHERE,
+        posts=(),
+        french="aucun établissement",
+        english="no care home",
+    ),
 )

@@ -1,13 +1,20 @@
-"""The demonstration's private folder: configuration, master key, client secret, databases. Written before each start; what exists is kept."""
+"""The demonstration's private folder: configuration, master key, client secret, databases, the invented telephone. What exists is kept.
+
+The configuration is written before each start. What it says of the network: this machine is inside Les Tilleuls, and outside everywhere else.
+"""
 
 import json
 import secrets
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
 CLIENT_ID = "carnet"
+# A person of Les Tilleuls who sits at this machine is inside; one of Les Glycines, whose network is elsewhere, is not.
+THIS_MACHINE = ["127.0.0.0/8", "::1/128"]
+ELSEWHERE = ["10.77.0.0/16"]
 
 
 class Place:
@@ -20,6 +27,7 @@ class Place:
         self.port, self.app_port, self.admin_port = port, app_port, admin_port
         self.config = folder / "vestibule.yaml"
         self.seeded = folder / "seeded"
+        self.sms = folder / "sms.jsonl"
         self.idp_log, self.app_log = folder / "vestibule.log", folder / "carnet.log"
 
     def prepare(self) -> None:
@@ -55,6 +63,8 @@ class Place:
             "database": {"url": "sqlite:///vestibule.db"},
             "ephemeral": {"url": "sqlite:///ephemeral.db"},
             "pages": {"support": "Démonstration (demo) : 04 00 00 00 00"},
+            # No mail: its addresses are invented. SMS go to a file, which the telephone of the demonstration shows.
+            "sms": {"file": self.sms.name, "daily_per_person": 10},
             "establishments": [
                 {
                     "slug": "tilleuls",
@@ -62,6 +72,7 @@ class Place:
                     "finess": "690012345",
                     "contact": contact("Nadia Ferrand", "tilleuls", "04 00 00 01 23"),
                     "logo": str(HERE / "logos" / "tilleuls.svg"),
+                    "zones": [{"name": "poste-de-soins", "kind": "trusted", "networks": THIS_MACHINE}],
                 },
                 {
                     "slug": "glycines",
@@ -69,6 +80,8 @@ class Place:
                     "finess": "690054321",
                     "contact": contact("Yann Le Goff", "glycines", "04 00 00 04 56"),
                     "logo": str(HERE / "logos" / "glycines.svg"),
+                    "zones": [{"name": "salle-de-soins", "kind": "trusted", "networks": ELSEWHERE}],
+                    "remember_device": "7d",
                 },
             ],
             "clients": [
@@ -84,3 +97,9 @@ class Place:
                 }
             ],
         }
+
+
+def program() -> Path:
+    """The `vestibule` command of this environment."""
+    beside = Path(sys.executable).with_name("vestibule")
+    return beside if beside.exists() else Path(shutil.which("vestibule") or "vestibule")

@@ -1,6 +1,7 @@
 """The care application's words, French first, and the plain names of profiles and proofs."""
 
 from collections.abc import Mapping
+from typing import Any
 
 PROFILES: Mapping[str, tuple[str, str]] = {
     "aide": ("Aide-soignante ou aide-soignant", "Care assistant"),
@@ -18,20 +19,54 @@ PROFILES: Mapping[str, tuple[str, str]] = {
     "external": ("Intervenant extérieur", "External"),
     "it": ("Informatique", "IT"),
 }
-# RFC 8176 values.
+# RFC 8176 values. `mfa` and `user` say no more than LEVELS does.
 PROOFS: Mapping[str, tuple[str, str]] = {
     "pwd": ("mot de passe", "password"),
     "otp": ("code à usage unique", "one-time code"),
-    "mfa": ("deux preuves", "two proofs"),
-    "hwk": ("clé d'accès", "passkey"),
     "sms": ("code par SMS", "code by text message"),
+    "pop": ("clé d'accès", "passkey"),
     "wia": ("session Windows", "Windows session"),
 }
 # What the identity provider says of the whole sign-in (`acr`).
 LEVELS: Mapping[str, tuple[str, str]] = {
     "urn:vestibule:acr:password": ("une seule preuve", "one proof only"),
+    "urn:vestibule:acr:approved-workstation": ("une preuve, sur un poste approuvé", "one proof, on an approved computer"),
+    "urn:vestibule:acr:mfa": ("deux preuves, de deux natures", "two proofs, of two kinds"),
+    "phr": ("deux preuves, qu'une fausse page n'aurait pas pu voler", "two proofs that a false page could not have stolen"),
 }
-FRENCH: Mapping[str, str] = {
+ZONE_KINDS: Mapping[str, tuple[str, str]] = {
+    "trusted": ("Dans l'établissement", "Inside the care home"),
+    "shared_workstation": ("Dans l'établissement, sur un poste partagé", "Inside the care home, on a shared computer"),
+    "vpn": ("Par le VPN : hors de l'établissement", "By the VPN: outside the care home"),
+    "outside": ("Hors de l'établissement", "Outside the care home"),
+}
+ZONE_WHYS: Mapping[str, tuple[str, str]] = {
+    "": ("", ""),
+    "network_of_zone": ("l'adresse de ce poste est d'un réseau de la maison", "this computer's address is of a network of the home"),
+    "egress_with_workstation": (
+        "adresse de sortie de la maison, sur un poste enrôlé",
+        "the home's public address, on an enrolled computer",
+    ),
+    "egress_with_declaration": ("adresse de sortie de la maison, invités à part", "the home's public address, with guests apart"),
+    "egress_alone": ("adresse de sortie de la maison, sur un poste inconnu", "the home's public address, on an unknown computer"),
+    "zone_of_another_establishment": (
+        "l'adresse de ce poste est d'un réseau d'une autre maison",
+        "this computer's address is of another home's network",
+    ),
+    "no_zone": ("l'adresse de ce poste n'est d'aucun réseau connu", "this computer's address is of no known network"),
+    "address_doubtful": ("l'adresse de ce poste n'est pas sûre", "this computer's address is not sure"),
+    "attachment_not_valid": ("vous n'y êtes pas rattaché aujourd'hui", "you are not attached there today"),
+    "zone_not_valid_now": ("ce réseau ne compte pas aujourd'hui", "this network does not count today"),
+}
+
+
+def word(words: Mapping[str, tuple[str, str]], code: str, language: str) -> str:
+    """The plain name of a code; the code itself where it has none."""
+    french, english = words.get(code, (code, code))
+    return french if language == "fr" else english
+
+
+FRENCH: Mapping[str, Any] = {
     "title": "Carnet de soins",
     "tagline": "Application de démonstration, fictive : aucun vrai résident, aucune vraie donnée.",
     "welcome": "Bonjour",
@@ -53,7 +88,44 @@ FRENCH: Mapping[str, str] = {
     "proof": "Preuve donnée",
     "since": "Connexion à",
     "zone": "Lieu",
-    "zone_outside": "hors d'un lieu connu de l'établissement",
+    "open_record": "Ouvrir le dossier sensible",
+    "record_ready": "Deux preuves sont là : le dossier s'ouvre.",
+    "record_asks": "Le carnet de soins demandera une deuxième preuve.",
+    "record_title": "Dossier sensible",
+    "record_who": "Résidente inventée : Mme Marguerite F., 88 ans",
+    "record_rows": (
+        ("Allergies", "Pénicilline"),
+        ("Traitement", "Rivastigmine 4,6 mg, un patch par jour"),
+        ("Directives anticipées", "Enregistrées le 3 mars, personne de confiance : sa fille"),
+        ("Suivi", "Entretien avec la psychologue chaque jeudi"),
+    ),
+    "record_opened": "Ouvert parce que",
+    "record_back": "Revenir au carnet",
+    "closed_title": "Le dossier reste fermé",
+    "closed_text": "Ce dossier demande deux preuves, et il n'y en a qu'une. Le reste du carnet de soins vous est toujours ouvert.",
+    "closed_add": "Ajouter une deuxième preuve à mon compte",
+    "telephone": "Le téléphone de la démonstration",
+    "telephone_text": "Un téléphone inventé, pour essayer sans le vôtre. Dans la vraie vie, chacun a le sien et personne d'autre ne voit ces codes.",
+    "telephone_codes": "Application de codes",
+    "telephone_left": "Nouveaux codes dans {seconds} s",
+    "telephone_once": "Un code ne sert qu'une fois : s'il a servi, attendez le suivant.",
+    "telephone_sms": "SMS",
+    "telephone_no_sms": "Aucun SMS ces dix dernières minutes. Thomas Girard en reçoit un quand il se connecte.",
+    "telephone_to": "Pour le {number}, à {time}",
+    "telephone_paper": "Codes de secours de {name}, sur papier",
+    "telephone_paper_note": "Pour le jour où le téléphone est perdu. Chacun ne sert qu'une fois.",
+    "telephone_add": "Ajouter un compte",
+    "telephone_add_text": "Vestibule montre un QR code et, dessous, une clé. Copiez la clé ici : le téléphone fera les codes.",
+    "telephone_key": "Clé",
+    "telephone_key_hint": "Des lettres et des chiffres par groupes de quatre",
+    "telephone_key_wrong": "Ce n'est pas une clé : copiez-la tout entière.",
+    "telephone_name": "Nom (facultatif)",
+    "telephone_added": "Compte ajouté",
+    "telephone_keep": "Ajouter",
+    "telephone_back": "Revenir aux codes",
+    "telephone_pause": "Arrêter l'actualisation",
+    "telephone_resume": "Actualiser tout seul",
+    "telephone_open": "Le téléphone de la démonstration (nouvel onglet)",
     "left": "Accès valable encore",
     "left_note": "renouvelé tout seul tant que votre session dure ; déjà renouvelé {count} fois",
     "duration": "{minutes} min {seconds:02d} s",
@@ -69,7 +141,7 @@ FRENCH: Mapping[str, str] = {
     "other_code": "en",
     "skip": "Aller au contenu",
 }
-ENGLISH: Mapping[str, str] = {
+ENGLISH: Mapping[str, Any] = {
     "title": "Care notebook",
     "tagline": "A fictitious demonstration application: no real resident, no real data.",
     "welcome": "Hello",
@@ -91,7 +163,44 @@ ENGLISH: Mapping[str, str] = {
     "proof": "Proof given",
     "since": "Signed in at",
     "zone": "Place",
-    "zone_outside": "outside the care home's known places",
+    "open_record": "Open the sensitive record",
+    "record_ready": "Two proofs are there: the record opens.",
+    "record_asks": "The care notebook will ask for a second proof.",
+    "record_title": "Sensitive record",
+    "record_who": "An invented resident: Mrs Marguerite F., 88",
+    "record_rows": (
+        ("Allergies", "Penicillin"),
+        ("Treatment", "Rivastigmine 4.6 mg, one patch a day"),
+        ("Advance directives", "Recorded on 3 March; trusted person: her daughter"),
+        ("Follow-up", "Sees the psychologist every Thursday"),
+    ),
+    "record_opened": "Open because",
+    "record_back": "Back to the notebook",
+    "closed_title": "The record stays closed",
+    "closed_text": "This record asks for two proofs, and there is only one. The rest of the care notebook is still open to you.",
+    "closed_add": "Add a second proof to my account",
+    "telephone": "The demonstration's telephone",
+    "telephone_text": "An invented telephone, to try without your own. In real life each person has theirs, and nobody else sees these codes.",
+    "telephone_codes": "Authenticator application",
+    "telephone_left": "New codes in {seconds} s",
+    "telephone_once": "A code serves once: if it has served, wait for the next.",
+    "telephone_sms": "Text messages",
+    "telephone_no_sms": "None in the last ten minutes. Thomas Girard is sent one when he signs in.",
+    "telephone_to": "To {number}, at {time}",
+    "telephone_paper": "Recovery codes of {name}, on paper",
+    "telephone_paper_note": "For the day the telephone is lost. Each serves once.",
+    "telephone_add": "Add an account",
+    "telephone_add_text": "Vestibule shows a QR code and, below it, a key. Copy the key here: the telephone will make the codes.",
+    "telephone_key": "Key",
+    "telephone_key_hint": "Letters and digits in groups of four",
+    "telephone_key_wrong": "That is not a key: copy all of it.",
+    "telephone_name": "Name (optional)",
+    "telephone_added": "Added account",
+    "telephone_keep": "Add",
+    "telephone_back": "Back to the codes",
+    "telephone_pause": "Stop reloading",
+    "telephone_resume": "Reload by itself",
+    "telephone_open": "The demonstration's telephone (new tab)",
     "left": "Access still good for",
     "left_note": "renewed by itself while your session lasts; renewed {count} times so far",
     "duration": "{minutes} min {seconds:02d} s",

@@ -6,6 +6,7 @@
 import sys
 from collections.abc import Iterator
 from datetime import time, timedelta
+from decimal import Decimal
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -126,7 +127,16 @@ def _annotation(annotation: Any) -> str:
         return "secret" if _is_secret(annotation.__metadata__) else _annotation(arguments[0])
     if isinstance(annotation, type) and issubclass(annotation, Settings):
         return "section"
-    known = {str: "text", int: "number", bool: "true or false", timedelta: "duration", time: "time of day", Path: "path", Any: "any"}
+    known = {
+        str: "text",
+        int: "number",
+        Decimal: "number",
+        bool: "true or false",
+        timedelta: "duration",
+        time: "time of day",
+        Path: "path",
+        Any: "any",
+    }
     return known.get(
         annotation, "network" if getattr(annotation, "__module__", "") == "ipaddress" else getattr(annotation, "__name__", str(annotation))
     )

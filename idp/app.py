@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from connectors.base import Directory
 from idp.audit import Event
@@ -19,8 +20,14 @@ from idp.lifecycle.standing import Standing
 from idp.oauth.provider import Provider
 from idp.signin.directories import Directories
 from idp.signin.linking import Linking
+from idp.signin.passes import Passes
+from idp.signin.passkeys import Passkeys
 from idp.signin.password_change import load_block_list
+from idp.signin.second_factors import open_second_factors
+from idp.signin.sent_codes import open_sent_codes
 from idp.signin.signin import SignIn
+from idp.signin.whereabouts import Locator
+from idp.signin.workstations import Workstations
 from idp.store.base import Ephemeral
 from idp.store.database import Database
 from idp.store.ephemeral import open_ephemeral
@@ -28,6 +35,9 @@ from idp.store.ephemeral import open_ephemeral
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
+    from connectors.delivery import Gateway
+    from idp.messages.messenger import Messenger
+    from idp.messages.sender import Sender
     from idp.oauth.logout import Deliverer
     from idp.store.leases import Fenced
     from idp.telemetry import Metrics
@@ -60,6 +70,8 @@ class Application:
     linking: Linking
     provider: Provider
     signin: SignIn
+    locator: Locator
+    workstations: Workstations
 
     def close(self) -> None:
         """Let go of the stores and the directories."""
@@ -104,8 +116,44 @@ def build(config: Config, clock: Clock | None = None) -> Application:
     hasher = PasswordHasher(stores.clock, concurrency=config.server.hash_concurrency, in_progress=metrics.hashes)
     directories = open_directories(config, stores.clock)
     linking = Linking(config, stores.clock)
+    locator = Locator(stores.database, stores.clock)
+    workstations = Workstations(
+        stores.database,
+        stores.keyring,
+        clock=stores.clock,
+        locator=locator,
+        passes=Passes(stores.database, stores.keyring, stores.clock, settings=config.factors),
+    )
     standing = Standing(stores.database, directories, linking, clock=stores.clock, settings=config.standing)
-    provider = Provider(config, stores.database, stores.keyring, stores.clock, ask_standing=standing.ask)
+    second_factors = open_second_factors(
+        config,
+        database=stores.database,
+        ephemeral=ephemeral,
+        keyring=stores.keyring,
+        clock=stores.clock,
+        rules=config.policy.rule_set,
+        locator=locator,
+        tell=messenger(stores).tell,
+    )
+    passkeys = Passkeys(
+        config,
+        database=stores.database,
+        ephemeral=ephemeral,
+        keyring=stores.keyring,
+        clock=stores.clock,
+        factors=second_factors,
+        ask_standing=standing.ask_now,
+    )
+    sent_codes = open_sent_codes(
+        config,
+        database=stores.database,
+        ephemeral=ephemeral,
+        keyring=stores.keyring,
+        clock=stores.clock,
+        throttle=second_factors.throttle,
+        enrolment=second_factors.enrolment,
+    )
+    provider = Provider(config, stores.database, stores.keyring, stores.clock, ask_standing=standing.ask, tell=sent_codes.messenger.tell)
     signin = SignIn(
         config=config,
         clock=stores.clock,
@@ -117,10 +165,26 @@ def build(config: Config, clock: Clock | None = None) -> Application:
         directories=directories,
         linking=linking,
         ask_standing=standing.ask,
+        locator=locator,
+        second_factors=second_factors,
+        passkeys=passkeys,
+        sent_codes=sent_codes,
         load_client=provider.registry.record,
     )
     return Application(
-        config, stores.clock, stores.keyring, stores.database, ephemeral, hasher, metrics, directories, linking, provider, signin
+        config=config,
+        clock=stores.clock,
+        keyring=stores.keyring,
+        database=stores.database,
+        ephemeral=ephemeral,
+        hasher=hasher,
+        metrics=metrics,
+        directories=directories,
+        linking=linking,
+        provider=provider,
+        signin=signin,
+        locator=locator,
+        workstations=workstations,
     )
 
 
@@ -132,6 +196,39 @@ def deliverer(application: Application, database: "Fenced | None" = None) -> "De
     return Deliverer(application.config, database or application.database, provider.registry, provider.mint, application.clock)
 
 
+def messenger(stores: Stores | Application) -> "Messenger":
+    """What queues messages to people."""
+    from idp.messages.messenger import Messenger
+
+    return Messenger(stores.config, keyring=stores.keyring, clock=stores.clock)
+
+
+def sender(stores: Stores | Application, database: "Fenced | None" = None) -> "Sender":
+    """What sends the queued messages, for the worker; `database` is the store as the lease's holder sees it."""
+    from idp.messages.sender import Sender
+
+    gateways = open_gateways(stores.config, stores.clock)
+    return Sender(stores.config, database or stores.database, gateways, messenger=messenger(stores), clock=stores.clock)
+
+
+def open_gateways(config: Config, clock: Clock) -> "dict[str, Gateway]":
+    """The configured ways of reaching people, by channel; nothing is asked before it is needed."""
+    found: dict[str, Gateway] = {}
+    if config.sms.http is not None:
+        from connectors.sms.http import HttpSms
+
+        found["sms"] = HttpSms(config.sms.http, clock, sender=config.sms.sender)
+    elif config.sms.file is not None:
+        from connectors.sms.file import FileSms
+
+        found["sms"] = FileSms(config.sms.file)
+    if config.mail.is_set:
+        from connectors.mail.smtp import Mail
+
+        found["email"] = Mail(config.mail, clock, host=urlsplit(config.issuer).hostname or "", sender_name=config.pages.product_name)
+    return found
+
+
 def wsgi(application: Application) -> "WSGIApplication":
     """The WSGI application: machine endpoints first, then pages."""
     # Imported here so that the worker and the operators' commands do not load the web layer.
@@ -141,7 +238,7 @@ def wsgi(application: Application) -> "WSGIApplication":
     from idp.web.pages import create_pages
     from idp.web.rooms import Rooms
 
-    origins = OriginReader(application.config.server.trusted_proxies, application.clock)
+    origins = OriginReader(application.config.server.trusted_proxies, application.locator, clock=application.clock)
     rooms = Rooms(
         config=application.config,
         clock=application.clock,
@@ -152,6 +249,7 @@ def wsgi(application: Application) -> "WSGIApplication":
         signin=application.signin,
         provider=application.provider,
         origins=origins,
+        workstations=application.workstations,
     )
     observe = application.metrics.observe_request
     return MachineEndpoints(application.provider, origins, ObservedPages(create_pages(rooms), observe, perf_counter), observe)

@@ -30,6 +30,10 @@ class EventType(Described):
 
     SIGNIN_SUCCEEDED = "signin.succeeded", "A person proved who they are and a Session was opened or renewed."
     SIGNIN_REFUSED = "signin.refused", "A proof or an access check failed; the reason says which."
+    SIGNIN_SPRAYING = (
+        "signin.spraying",
+        "Many identifiers fail and few succeed, from one address or from everywhere (the details say which): somebody is guessing.",
+    )
     SIGNIN_CANCELLED = "signin.cancelled", "The person gave up on the page and went back to the application."
     SIGNIN_RESTARTED = "signin.restarted", "A page was expired, stale or from another browser; the person was told what to do."
     AUTHORIZATION_GRANTED = "authorization.granted", "A code was issued to a client for a person and an establishment."
@@ -43,8 +47,14 @@ class EventType(Described):
     INTROSPECTION_REFUSED = "introspection.refused", "An introspection or revocation request was refused."
     USERINFO_REFUSED = "userinfo.refused", "The userinfo endpoint refused an access token."
     SESSION_OPENED = "session.opened", "A browser was given a Session."
+    SESSION_STEPPED_UP = "session.stepped_up", "A second proof was added to a Session that was open."
+    SESSION_LOCKED = "session.locked", "A person locked their Session: nothing goes on in it before they show again who they are."
+    SESSION_UNLOCKED = "session.unlocked", "The person of a locked Session showed again who they are, and goes on in it."
     SESSION_ENDED = "session.ended", "A Session ended; the reason is the cause."
     GRANT_ENDED = "grant.ended", "A Grant and its token family ended; the reason is the cause."
+    DEVICE_SEEN = "device.seen", "A person signed in to the end in a browser that was not known as theirs."
+    DEVICE_REMEMBERED = "device.remembered", "A person asked that their second factor not be asked again in this browser for a while."
+    DEVICE_ENDED = "device.ended", "Known browsers of a person are known no more; the reason says why."
     BREAK_GLASS_USED = "break_glass.used", "The break-glass account was used: an alarm."
     BREAK_GLASS_SEALED = "break_glass.sealed", "A break-glass account was given a new sealed password."
     LOGOUT_REQUESTED = "logout.requested", "A person or an application asked to sign out."
@@ -59,6 +69,7 @@ class EventType(Described):
     ACCOUNT_REINSTATED = "account.reinstated", "A suspended Account was made active again."
     ACCOUNT_LINKED = "account.linked", "An Account was created for, or recognised as, a person of a directory."
     ACCOUNT_CHANGED = "account.changed", "What a directory says of a person changed, and the Account with it; the details name the fields."
+    ACCOUNT_LOCKED = "account.locked", "Too many sign-ins failed under an identifier: it is closed until an operator unblocks it."
     ACCOUNT_UNBLOCKED = "account.unblocked", "An operator made an Account's failed sign-ins forgotten, so that the person need not wait."
     ACCOUNT_ENDED = "account.ended", "An Account was ended for good."
     ACCOUNT_PASSWORD_SET = "account.password_set", "An operator set a local password; it must be changed at the next sign-in."
@@ -66,9 +77,36 @@ class EventType(Described):
     ATTACHMENT_ADDED = "attachment.added", "An Account was attached to an establishment."
     ATTACHMENT_ENDED = "attachment.ended", "An Attachment was ended before its last day."
     ESTABLISHMENT_CHANGED = "establishment.changed", "An establishment was added or changed."
+    ZONE_CHANGED = "zone.changed", "A zone of an establishment was added, changed or ended; the details name it and say what."
+    WORKSTATION_ENROLLED = "workstation.enrolled", "A machine was enrolled with a contact's pass."
+    WORKSTATION_REFUSED = "workstation.refused", "A pass for a workstation was refused; the reason says why."
+    WORKSTATION_ENDED = "workstation.ended", "An enrolled machine is one no more; the reason says why."
+    WORKSTATION_STOLEN = "workstation.stolen", "A workstation's old secret came back: it was copied, and the workstation ended: an alarm."
+    NETWORK_SUSPICIOUS = "network.suspicious", "Nearly every sign-in seems to come from one place: a proxy hides who asks."
     CLIENT_CHANGED = "client.changed", "A client was added or changed."
     CLIENT_ENDED = "client.ended", "A client was withdrawn."
     KEYS_ROTATED = "keys.rotated", "The signing keys moved on by one: next became current, current became retired."
+    FACTOR_ENROLLED = "factor.enrolled", "A person added a second factor; the details name its kind and what let them."
+    FACTOR_REMOVED = "factor.removed", "A second factor was removed by its person."
+    FACTOR_RENAMED = "factor.renamed", "A person gave a second factor another name."
+    FACTOR_REFUSED = "factor.refused", "A try at a second factor failed or was not admitted; the reason says which."
+    FACTORS_RESET = "factors.reset", "An operator ended second factors of a person, with every Session and Grant."
+    FACTORS_UNBLOCKED = "factors.unblocked", "An operator made the failed tries at a person's second factors forgotten."
+    ENROLMENT_REFUSED = "enrolment.refused", "A second factor may not be added, changed or removed now; the reason says why."
+    RECOVERY_CODES_RENEWED = "recovery_codes.renewed", "Recovery codes were made and shown once; earlier ones ended."
+    RECOVERY_CODE_USED = "recovery_codes.used", "A recovery code was burned; the details count what is left."
+    PASSKEY_SUSPECTED = "passkey.suspected", "A passkey signed with a counter that had gone backwards: it may have been copied: an alarm."
+    PASS_ISSUED = "pass.issued", "A one-time pass was issued; the details say what for and until when."
+    PASS_USED = "pass.used", "A one-time pass was used."
+    ROLE_GIVEN = "role.given", "An Account was made an administrator."
+    ROLE_TAKEN = "role.taken", "An Account ceased to be an administrator."
+    CODE_ASKED = "code.asked", "A one-time code was made for a person, and waits to be sent by SMS or e-mail; the details say for what."
+    CODE_REFUSED = "code.refused", "A one-time code was not made; the reason says why."
+    MESSAGE_QUEUED = "message.queued", "A person is to be told of something by e-mail; the details say of what."
+    MESSAGE_SENT = "message.sent", "A gateway took an SMS or an e-mail."
+    MESSAGE_RETRIED = "message.retried", "A gateway did not take an SMS or an e-mail, which will be tried again."
+    MESSAGE_ABANDONED = "message.abandoned", "An SMS or an e-mail was given up: refused for good, or not taken before it was too old."
+    MESSAGE_TESTED = "message.tested", "An operator sent a test SMS or e-mail; the details say whether the gateway took it."
     SYNC_DONE = "sync.done", "A whole directory was read and its people written; the details count them."
     SYNC_HELD = "sync.held", "A reading would end so many people that it changed nothing and waits for a human."
     SYNC_CONFIRMED = (
@@ -114,6 +152,9 @@ class Reason(Described):
     CLIENT_NOT_OPEN_TO_ESTABLISHMENT = "client_not_open_to_establishment", "The client does not serve this establishment."
     CLIENT_NOT_OPEN_TO_PROFILE = "client_not_open_to_profile", "The client does not serve this profile."
     NOTHING_SAID = "nothing_said", "No rule allowed it, so it is denied."
+    DENIED_BY_RULE = "denied_by_rule", "A rule denies it; the decision kept with the line names the rule."
+    NO_FACTOR_ENROLLED = "no_factor_enrolled", "A second factor is wanted, the person has none that would do, and none can be added here."
+    LEVEL_NOT_REACHABLE = "level_not_reachable", "The establishment's regulatory level asks for a proof that nobody can give here."
     PASSWORD_MUST_CHANGE = "password_must_change", "The password was set by somebody else and must be changed first."
     PASSWORD_TOO_WEAK = "password_too_weak", "The new password does not meet the rules; the details say which."
     PASSWORD_REUSED = "password_reused", "The new password is one of the last three."
@@ -123,6 +164,47 @@ class Reason(Described):
     BAD_FORM_TOKEN = "bad_form_token", "The form's token is missing or stale."
     CANCELLED_BY_PERSON = "cancelled_by_person", "The person pressed Cancel."
     DEMO_ACCOUNT = "demo_account", "A demonstration account was used on an issuer that is not loopback."
+    # Second factors
+    WRONG_CODE = "wrong_code", "The code is not right."
+    CODE_ALREADY_USED = "code_already_used", "The code was right and has served before."
+    CODE_NOT_OPEN = "code_not_open", "There is no code to type: it is too old, was tried too often, or a newer one replaced it."
+    CODE_TOO_SOON = "code_too_soon", "A code was sent a moment ago: another may be asked in a while."
+    CODES_OF_THE_DAY = "codes_of_the_day", "The person has been sent as many codes as in a day there may be."
+    MESSAGES_COST_CAP = "messages_cost_cap", "The SMS of this month have cost as much as they may."
+    MESSAGES_NOT_SET = "messages_not_set", "No SMS gateway, or no mail server, is configured."
+    NUMBER_NOT_SERVED = "number_not_served", "The phone number, or the address, is none that codes are sent to."
+    TOTP_CLOCK_DRIFT = "totp_clock_drift", "The code is right for another time: the clock of the person's phone is wrong."
+    NO_SUCH_FACTOR = "no_such_factor", "The person has no such second factor."
+    FACTOR_BLOCKED = "factor_blocked", "Too many failures in a row: only an operator opens this kind of factor again."
+    PASS_NOT_VALID = "pass_not_valid", "The one-time pass is unknown, used, past its end, or somebody else's."
+    OFFER_EXPIRED = "offer_expired", "The page that offered a new factor was open too long, or was already used."
+    ENROLMENT_NEEDS_PASS = "enrolment_needs_pass", "A first factor needs a one-time pass here."
+    ENROLMENT_NEEDS_TRUSTED_ZONE = (
+        "enrolment_needs_trusted_zone",
+        "A first factor is only added on the establishment's network, or with a pass.",
+    )
+    ENROLMENT_SHARED_ZONE = "enrolment_shared_zone", "A first factor is not added on a shared workstation, except with a pass."
+    ENROLMENT_SIGN_IN_TOO_OLD = "enrolment_sign_in_too_old", "The sign-in is too old to add or change a factor."
+    ENROLMENT_NEEDS_FACTOR = "enrolment_needs_factor", "A change of factors needs a factor that was just proven."
+    TOO_MANY_FACTORS = "too_many_factors", "The person has as many second factors as one may have."
+    LAST_FACTOR_NEEDED = "last_factor_needed", "A rule wants a second factor of this person: the last one is not removed by them."
+    PASSKEY_NOT_OFFERED = "passkey_not_offered", "Passkeys, or signing in with one alone, are not offered here."
+    PASSKEY_MALFORMED = "passkey_malformed", "What the browser sent for a passkey cannot be read, or is not what was asked."
+    PASSKEY_CHALLENGE_EXPIRED = "passkey_challenge_expired", "The challenge was never given, is too old, or was used before."
+    PASSKEY_CHALLENGE_MISPLACED = "passkey_challenge_misplaced", "The challenge was given to another browser, page, person or purpose."
+    PASSKEY_WRONG_ORIGIN = "passkey_wrong_origin", "The browser or the key answered for another site than ours."
+    PASSKEY_UNKNOWN = "passkey_unknown", "We have no such passkey, or it was removed."
+    PASSKEY_OF_ANOTHER_ACCOUNT = "passkey_of_another_account", "The passkey is not of the person who is signing in."
+    PASSKEY_WRONG_SIGNATURE = "passkey_wrong_signature", "The passkey's signature does not verify."
+    PASSKEY_NOT_VERIFIED = "passkey_not_verified", "The key was not touched, or did not verify its person where that is wanted."
+    PASSKEY_CLONED = "passkey_cloned", "The passkey's counter went backwards: it may have been copied."
+    PASSKEY_ALREADY_ENROLLED = "passkey_already_enrolled", "The passkey is enrolled already, here or with somebody else."
+    # Zones and workstations
+    WRONG_ZONE = "wrong_zone", "The pass was typed on a machine that is not in the zone it was made for."
+    SECRET_COPIED = "secret_copied", "A secret that had been replaced came back: somebody holds a copy."
+    ZONE_ENDED = "zone_ended", "The zone that it belonged to has ended."
+    CLIENTS_HIDDEN = "clients_hidden", "The addresses of nearly all sign-ins are those of a proxy of ours."
+    ONE_ADDRESS = "one_address", "Nearly all sign-ins come from one address, which is no declared egress."
     # Authorization requests (OAuth and OpenID Connect error codes are used as they stand)
     UNKNOWN_CLIENT = "unknown_client", "No such client, or it was withdrawn."
     REDIRECT_URI_MISMATCH = "redirect_uri_mismatch", "The redirect URI is not one the client registered, letter for letter."
@@ -166,10 +248,13 @@ class Reason(Described):
     ABSOLUTE_LIMIT = "absolute_limit", "The session reached its absolute limit."
     SESSION_LIMIT = "session_limit", "The person closed an earlier session to open a new one."
     REPLACED = "replaced", "Another sign-in took this browser's session."
+    PERSON_CHANGED = "person_changed", "The next person takes over the browser: whoever was signed in there is signed out of everything."
     ENDED_BY_PERSON = "ended_by_person", "The person ended the session from their account page."
     ENDED_BY_OPERATOR = "ended_by_operator", "An operator ended it."
     ACCOUNT_CUT = "account_cut", "The account was suspended or ended."
     CREDENTIAL_CHANGED = "credential_changed", "The password changed, so the other sessions ended."
+    DEVICE_SECRET_REPLAYED = "device_secret_replayed", "A secret of a known browser came back after it was replaced: somebody has a copy."
+    FACTORS_TAKEN_AWAY = "factors_taken_away", "An operator reset the second factors, so every session ended."
     CLIENT_WITHDRAWN = "client_withdrawn", "The client was withdrawn."
     TOKEN_GIVEN_BACK = "token_given_back", "The client revoked the token."
     ATTACHMENT_LOST = "attachment_lost", "The attachment the session stood on is no longer valid."
@@ -177,6 +262,9 @@ class Reason(Described):
     INVALID_LOGOUT_HINT = "invalid_logout_hint", "The id_token_hint is not ours or not this client's."
     POST_LOGOUT_URI_MISMATCH = "post_logout_uri_mismatch", "The post-logout redirect URI is not registered."
     DELIVERY_FAILED = "delivery_failed", "The application did not answer 200 or 204."
+    MESSAGE_REFUSED = "message_refused", "The gateway or the mail server will never take this message."
+    MESSAGE_NOT_TAKEN = "message_not_taken", "The gateway or the mail server did not answer, or said that it cannot now."
+    MESSAGE_TOO_OLD = "message_too_old", "What the message says is of no use any more."
     # Requests and the system
     TOO_LARGE = "too_large", "The request is larger than allowed."
     STORE_UNAVAILABLE = "store_unavailable", "A store did not answer; nothing was done."
@@ -190,7 +278,8 @@ class Origin:
     `request_id` is ten Crockford characters, and is the support code shown to people. `network_chain` lists the addresses walked, the peer
     first. `zone` is "<establishment's slug>/<zone's name>" or "outside", `zone_kind` a policies.zones.ZoneKind or "outside", and `zone_why` the code
     of how that was concluded. The zone is the address's until an establishment is active; whether it is trusted *there* is concluded again then.
-    `is_doubtful`: the address is the last machine known for sure and not the person's.
+    `is_doubtful`: the address is the last machine known for sure and not the person's. `claimed`: what headers that disagree said it was
+    (policies/network.py); not kept.
     """
 
     request_id: str
@@ -201,6 +290,7 @@ class Origin:
     zone_kind: str = "outside"
     zone_why: str = "not_concluded"
     is_doubtful: bool = False
+    claimed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,8 @@ AFTER_SIGN_OUT = frozenset(
         Reason.CREDENTIAL_CHANGED,
         Reason.ENDED_BY_PERSON,
         Reason.ENDED_BY_OPERATOR,
+        Reason.SECRET_COPIED,
+        Reason.PERSON_CHANGED,
     }
 )
 
@@ -52,7 +54,7 @@ class Cause:
 
 
 def end_session(tx: Transaction, session: Session, cause: Cause, *, clock: Clock) -> Ended:
-    """End a Session and its Grants; offline Grants live on unless the cause is a cut, or somebody closed it from elsewhere.
+    """End a Session and its Grants; offline Grants live on unless the cause is a cut, somebody closed it from elsewhere, or the machine is shared.
 
     Every client that was given tokens under the Session is owed one logout notice (Back-Channel Logout 1.0 section 2.3).
     """
@@ -63,7 +65,7 @@ def end_session(tx: Transaction, session: Session, cause: Cause, *, clock: Clock
     ended = Ended(sessions=1)
     told: set[str] = set()
     for grant in tx.grants.of_session(session.id):
-        if not grant.is_offline or cause.reason in AFTER_SIGN_OUT:
+        if not grant.is_offline or session.is_shared or cause.reason in AFTER_SIGN_OUT:
             ended += _end_row(tx, grant, cause, now=now)
         if grant.has_tokens and grant.client_id not in told:
             told.add(grant.client_id)
@@ -95,8 +97,11 @@ def end_grant(tx: Transaction, grant: Grant, cause: Cause, *, clock: Clock) -> E
 
 
 def end_account_access(tx: Transaction, account_id: str, cause: Cause, *, clock: Clock) -> Ended:
-    """End every Session and Grant of an Account, offline ones too; the caller has set the account's status in the same transaction."""
+    """End every Session and Grant of an Account, offline ones too, and forget its browsers; the caller has set the account's status in the same
+    transaction.
+    """
     tx.people.hold(account_id)
+    end_devices(tx, account_id, cause, clock=clock)
     ended = Ended()
     for session in tx.sessions.open_of(account_id):
         ended += end_session(tx, session, cause, clock=clock)
@@ -104,6 +109,24 @@ def end_account_access(tx: Transaction, account_id: str, cause: Cause, *, clock:
         ended += _end_row(tx, grant, cause, now=clock.now())
         if grant.has_tokens:
             ended += _notify(tx, grant.client_id, account_id, session_id=grant.session_id, cause=cause, clock=clock)
+    return ended
+
+
+def end_devices(tx: Transaction, account_id: str, cause: Cause, *, clock: Clock) -> int:
+    """No browser is known or remembered as this person's any more: their password or their factors are other ones now. How many there were."""
+    ended = tx.devices.end_of(account_id, clock.now())
+    if ended:
+        tx.events.append(
+            Event(
+                type=EventType.DEVICE_ENDED,
+                at=clock.now(),
+                actor=cause.actor,
+                origin=cause.origin,
+                reason=cause.reason,
+                account_id=account_id,
+                details={"devices": ended},
+            )
+        )
     return ended
 
 

@@ -18,6 +18,7 @@ from idp.endings import Cause, Ended, end_client_grants, end_grant, end_session
 from idp.errors import VestibuleError
 from idp.store.base import Client, Establishment
 from idp.store.database import Database, Transaction
+from idp.zones import end_zone, move_days, put_configured
 
 CONFIGURATION, OPERATOR = "config", "operator"
 REVISION = "registry"
@@ -70,7 +71,10 @@ def apply(database: Database, config: Config, author: Author, *, clock: Clock) -
 def put_establishment(
     tx: Transaction, settings: EstablishmentSettings, author: Author, *, source: str, clock: Clock, keeps_logo: bool = False
 ) -> bool:
-    """Add or change an establishment; whether anything changed. The file takes over one that a command had added."""
+    """Add or change an establishment; whether anything changed. The file takes over one that a command had added.
+
+    Its zones are written when the file says them; a command has `vestibule zone` for its own.
+    """
     tx.lock("registry")
     present = tx.establishments.by_slug(settings.slug)
     stored = tx.establishments.logo(settings.slug)
@@ -84,6 +88,10 @@ def put_establishment(
         "contact_phone": settings.contact.phone,
         "contact_email": settings.contact.email,
         "logo_type": logo_type,
+        "regulatory_level": settings.regulatory_level,
+        "windows_approval": settings.windows_approval,
+        "remember_device_days": settings.remember_device.days,
+        "enrolment_grace_days": settings.enrolment_grace.days,
         "source": source,
         "ended_at": None,
     }
@@ -100,7 +108,14 @@ def put_establishment(
         establishment_id = present.id
     if changed:
         _changed(tx, EventType.ESTABLISHMENT_CHANGED, author, clock=clock, establishment_id=establishment_id, changed=changed)
-    return bool(changed)
+    written = tx.establishments.get(establishment_id)
+    has_zones_changed = False
+    if written is not None:
+        if "time_zone" in changed:
+            move_days(tx, written, author, clock=clock)
+        if source == CONFIGURATION:
+            has_zones_changed = put_configured(tx, written, settings.zones, author, clock=clock)
+    return bool(changed) or has_zones_changed
 
 
 def put_client(tx: Transaction, settings: ClientSettings, author: Author, *, secret_digest: str | None, source: str, clock: Clock) -> bool:
@@ -141,6 +156,8 @@ def end_client(tx: Transaction, client_id: str, author: Author, *, clock: Clock)
 def end_establishment(tx: Transaction, establishment: Establishment, author: Author, *, clock: Clock) -> Ended:
     """End an establishment, and the Sessions and Grants that stand on it."""
     tx.lock("registry")
+    for zone in tx.zones.of(establishment.id):
+        end_zone(tx, establishment, zone, author, clock=clock)
     there = {session.account_id for session in tx.sessions.open_at(establishment.id)}
     tx.people.hold(*there, *(grant.account_id for grant in tx.grants.open_at(establishment.id)))
     tx.establishments.end(establishment.id, clock.now())

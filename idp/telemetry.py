@@ -27,7 +27,15 @@ if TYPE_CHECKING:
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 REDACTED = "[redacted]"
 # What somebody must be woken for: a critical log line, beside the counter that an alert can stand on.
-ALARMS = frozenset({EventType.BREAK_GLASS_USED, EventType.LOGOUT_ABANDONED, EventType.SYNC_HELD})
+ALARMS = frozenset(
+    {
+        EventType.BREAK_GLASS_USED,
+        EventType.LOGOUT_ABANDONED,
+        EventType.SYNC_HELD,
+        EventType.WORKSTATION_STOLEN,
+        EventType.PASSKEY_SUSPECTED,
+    }
+)
 MAX_DEPTH = 6
 log = structlog.get_logger(__name__)
 # A key is secret when one of its words is; `code` alone or at the end, but not a status, reason or support code.
@@ -81,6 +89,7 @@ ROUTES = frozenset(
         "/signin",
         "/account",
         "/help",
+        "/workstation",
         "/static",
         "/healthz",
         "/readyz",
@@ -190,6 +199,12 @@ class Metrics:
             ("result", "reason"),
             registry=self.registry,
         )
+        self._spraying = Counter(
+            "vestibule_spraying",
+            "Times that guessing at many identifiers was seen, by where from (address, everywhere).",
+            ("scope",),
+            registry=self.registry,
+        )
         self._tokens = Counter(
             "vestibule_tokens",
             "Token requests by grant type and result (issued, refused, repeated).",
@@ -202,6 +217,27 @@ class Metrics:
             ("result",),
             registry=self.registry,
         )
+        self._messages = Counter(
+            "vestibule_messages",
+            "SMS and e-mails by channel and result (sent, retried, abandoned).",
+            ("channel", "result"),
+            registry=self.registry,
+        )
+        self._messages_waiting = Gauge(
+            "vestibule_messages_waiting",
+            "SMS and e-mails neither sent nor abandoned.",
+            ("channel",),
+            registry=self.registry,
+            multiprocess_mode="mostrecent",
+        )
+        self._messages_age = Gauge(
+            "vestibule_messages_oldest_seconds",
+            "Age of the oldest SMS or e-mail that waits, in seconds.",
+            ("channel",),
+            registry=self.registry,
+            multiprocess_mode="mostrecent",
+        )
+        self._sms_cost = self._gauge("vestibule_sms_month_euros", "What the SMS of this calendar month have cost, or may yet.")
         self._events = Counter("vestibule_events", "Audit lines written, by type.", ("type",), registry=self.registry)
         self.hashes = Gauge(
             "vestibule_hashes_in_progress",
@@ -213,6 +249,9 @@ class Metrics:
         self._outbox_age = self._gauge("vestibule_outbox_oldest_seconds", "Age of the oldest notice that waits, in seconds.")
         self._sessions = self._gauge("vestibule_sessions_open", "Sessions within their idle and absolute limits.")
         self._store = self._gauge("vestibule_store_ping_seconds", "Time the store took to answer its last check, in seconds.")
+        self._network = self._gauge(
+            "vestibule_network_suspicious", "1 while nearly every sign-in seems to come from one place: a proxy hides who asks."
+        )
         self._beat = self._gauge(
             "vestibule_work_last_beat_timestamp_seconds", "When the worker last went round its jobs, in seconds since 1970."
         )
@@ -243,12 +282,16 @@ class Metrics:
             self._child(self._events, event.type.value).inc()
             if event.type in ALARMS:
                 log.critical("alarm", event_type=event.type.value, account_id=event.account_id, request_id=event.origin.request_id)
-            if subject == "signin":
+            if event.type is EventType.SIGNIN_SPRAYING:
+                self._spraying.labels("everywhere" if event.details.get("scope") == "everywhere" else "address").inc()
+            elif subject == "signin":
                 self._child(self._signins, verb, str(event.reason or "")).inc()
             elif event.type in {EventType.TOKEN_ISSUED, EventType.TOKEN_REFUSED, EventType.TOKEN_REPEATED}:
                 self._child(self._tokens, _known_grant(event.details.get("grant_type")), verb).inc()
             elif event.type in {EventType.LOGOUT_DELIVERED, EventType.LOGOUT_RETRIED, EventType.LOGOUT_ABANDONED}:
                 self._deliveries.labels(verb).inc()
+            elif event.type in {EventType.MESSAGE_SENT, EventType.MESSAGE_RETRIED, EventType.MESSAGE_ABANDONED}:
+                self._messages.labels(str(event.details.get("channel")), verb).inc()
 
     def observe_stores(self, *, waiting: int, oldest_seconds: float, sessions: int, ping_seconds: float) -> None:
         """What the worker measured."""
@@ -256,6 +299,19 @@ class Metrics:
         self._outbox_age.set(oldest_seconds)
         self._sessions.set(sessions)
         self._store.set(ping_seconds)
+
+    def observe_messages(self, channel: str, *, waiting: int, oldest_seconds: float) -> None:
+        """What the worker measured of one channel."""
+        self._messages_waiting.labels(channel).set(waiting)
+        self._messages_age.labels(channel).set(oldest_seconds)
+
+    def observe_sms_cost(self, euros: float) -> None:
+        """What the worker measured of this month."""
+        self._sms_cost.set(euros)
+
+    def observe_network(self, *, suspicious: bool) -> None:
+        """What the worker makes of where sign-ins come from."""
+        self._network.set(suspicious)
 
     def beat(self, now: datetime) -> None:
         """The worker is alive."""

@@ -18,19 +18,25 @@ from time import perf_counter
 import structlog
 
 from idp.admin import AdminListener
-from idp.app import CONFIG_VARIABLE, Application, build, deliverer
-from idp.audit import Origin, Reason
+from idp.app import CONFIG_VARIABLE, Application, build, deliverer, messenger, sender
+from idp.audit import Event, EventType, Origin, Reason
 from idp.clock import Clock
-from idp.config import load
+from idp.config import MICROS, load
 from idp.endings import Cause, end_session
 from idp.errors import Refused, StoreUnavailable
+from idp.messages.messenger import CHANNELS
 from idp.oauth.keys import ensure, forget, rotate
+from idp.signin.facts import session_standing
+from idp.signin.hidden_clients import LOOKS_BACK, find_suspicion, words
+from idp.signin.presence import OVERDUE
+from idp.signin.throttle import UNTIL_UNBLOCKED
 from idp.store.base import Session
+from idp.store.events import EventFilter
 from idp.store.leases import Fenced, LeaseLost
 from idp.supervision import end_with_parent
 from idp.telemetry import configure_logging, forget_dead_processes
 from idp.tenure import Tenure
-from policies.sessions import SessionFacts, SessionLimits, Standing, standing
+from policies.sessions import SessionLimits
 
 ACTOR = "system"
 TICK_SECONDS = 0.25
@@ -58,18 +64,22 @@ class Worker:
         self.tenure = Tenure(application.database, self.clock, ttl=application.config.work.lease)
         self.database = Fenced(application.database, self.tenure.check)
         self.deliverer = deliverer(application, self.database)
+        self.sender = sender(application, self.database)
+        self.messenger = messenger(application)
         self.stopping = threading.Event()
         self.last_beat: datetime | None = None
         now = self.clock.now()
         minute = timedelta(minutes=1)
         self.jobs = [
             Job("deliver", timedelta(seconds=TICK_SECONDS), self.deliverer.run_once, now),
+            Job("send_messages", timedelta(seconds=TICK_SECONDS), self.sender.run_once, now),
             Job("measure", timedelta(seconds=10), self.measure, now, is_single=False),
             Job("end_overdue_sessions", minute, self.end_overdue_sessions, now),
             Job("sweep_ephemeral", minute, application.ephemeral.sweep, now, is_single=False),
             Job("clear_answers", minute, self.clear_answers, now),
             Job("sweep", minute, self.sweep, now),
             Job("keys", minute, self.keep_keys, now),
+            Job("check_network", timedelta(hours=1), self.check_network, now),
             Job("forget_dead_processes", minute, self.forget_dead, now, is_single=False),
         ]
 
@@ -79,6 +89,7 @@ class Worker:
             self.run_due()
             self.stopping.wait(TICK_SECONDS)
         self.deliverer.close()
+        self.sender.close()
         self._stand_down()
 
     def run_due(self) -> None:
@@ -138,12 +149,11 @@ class Worker:
 
     def end_overdue_sessions(self) -> int:
         """End Sessions past their idle or absolute limit; their applications are told through the outbox."""
-        settings = self.application.config.sessions
-        limits = SessionLimits(settings.idle, settings.absolute, settings.concurrent)
+        limits = self.application.config.sessions.limits
         ended = 0
         while not self.stopping.is_set():
             with self.application.database.read() as tx:
-                overdue = tx.sessions.overdue(self.clock.now(), idle=settings.idle, absolute=settings.absolute, limit=BATCH)
+                overdue = tx.sessions.overdue(self.clock.now(), limits, limit=BATCH)
             for session in overdue:
                 ended += self._end_if_overdue(session.id, limits)
             if len(overdue) < BATCH:
@@ -171,10 +181,35 @@ class Worker:
         before = now - self.application.config.retention.ended
         with self.database.write() as tx:
             deleted = tx.sweep.delete_spent_identifiers(now)
-        for name in ("delete_grants", "delete_sessions", "delete_notices"):
+        for name in ("delete_grants", "delete_sessions", "delete_notices", "delete_passes"):
             with self.database.write() as tx:
                 deleted += getattr(tx.sweep, name)(before)
+        with self.database.write() as tx:
+            deleted += tx.sweep.delete_messages(min(before, self.messenger.month_began()))
+            deleted += tx.locks.sweep(now - UNTIL_UNBLOCKED)
         return deleted
+
+    def check_network(self) -> int:
+        """Say once a day that a proxy seems to hide who asks (idp/signin/hidden_clients.py); the metric stands for as long as it does."""
+        now = self.clock.now()
+        with self.application.database.read() as tx:
+            found = find_suspicion(tx, now)
+            said = tx.events.last(EventFilter(since=now - LOOKS_BACK, type_prefix=str(EventType.NETWORK_SUSPICIOUS)), 1)
+        self.application.metrics.observe_network(suspicious=found is not None)
+        if found is None or (said and said[0]["reason"] == found.reason):
+            return 0
+        log.warning("network_suspicious", detail=words(found), reason_code=str(found.reason))
+        event = Event(
+            type=EventType.NETWORK_SUSPICIOUS,
+            at=now,
+            actor=ACTOR,
+            origin=self._origin(),
+            reason=found.reason,
+            details={"address": found.address, "sign_ins": found.sign_ins, "total": found.total, "people": found.people},
+        )
+        with self.database.write() as tx:
+            tx.events.append(event)
+        return 1
 
     def keep_keys(self) -> int:
         """Rotate the signing keys when their time has come, and delete those that nothing needs any more."""
@@ -207,9 +242,15 @@ class Worker:
         with self.application.database.read() as tx:
             waiting = tx.outbox.waiting()
             oldest = tx.outbox.oldest_waiting()
-            sessions = tx.sessions.count_open(now, idle=self.application.config.sessions.idle)
+            sessions = tx.sessions.count_open(now, self.application.config.sessions.limits)
+            messages = {channel: tx.messages.waiting(channel) for channel in CHANNELS}
+            sms_micros = tx.messages.cost_since("sms", self.messenger.month_began())
         age = (now - oldest).total_seconds() if oldest else 0.0
         self.application.metrics.observe_stores(waiting=waiting, oldest_seconds=age, sessions=sessions, ping_seconds=ping)
+        for channel, (count, since) in messages.items():
+            oldest_seconds = (now - since).total_seconds() if since else 0.0
+            self.application.metrics.observe_messages(channel, waiting=count, oldest_seconds=oldest_seconds)
+        self.application.metrics.observe_sms_cost(sms_micros / MICROS)
         return 0
 
     def forget_dead(self) -> int:
@@ -241,8 +282,7 @@ def work(config_path: Path) -> None:
 
 
 def _overdue_reason(session: Session, limits: SessionLimits, now: datetime) -> Reason | None:
-    facts = SessionFacts(session.created_at, session.last_active_at, session.expires_at, session.ended_at)
-    return {Standing.IDLE_EXPIRED: Reason.IDLE, Standing.ABSOLUTE_EXPIRED: Reason.ABSOLUTE_LIMIT}.get(standing(facts, limits, now))
+    return OVERDUE.get(session_standing(session, limits, now))
 
 
 if __name__ == "__main__":

@@ -97,6 +97,12 @@ class Criterion:
         object.__setattr__(self, "test", _compiled(self))
 
     @property
+    def facts(self) -> frozenset[str]:
+        """The facts that it depends on."""
+        own = {CRITERIA[self.name]} if self.name in CRITERIA else set[str]()
+        return frozenset(own).union(*(part.facts for part in self.parts))
+
+    @property
     def wanted_text(self) -> str:
         """For people: `trusted, vpn`, `yes`, `21:00 to 06:30`."""
         if self.name == "time":

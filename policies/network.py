@@ -48,12 +48,15 @@ class ClientAddress:
     `chain`: from our peer outwards, ending with `address`. `why`: a reason code of this module.
     `is_doubtful`: `address` is the last machine known for sure, a proxy and perhaps on the inside network. It must
     never be taken for the person's place: treat as outside, and do not count failures of strangers against it.
+    `claimed`: where headers disagree, what each of them says behind proxies of ours only. One may be a stranger's word:
+    good for refusing whoever comes from a blocked network, never for letting anybody in.
     """
 
     address: str
     chain: tuple[str, ...]
     is_doubtful: bool
     why: str
+    claimed: tuple[str, ...] = ()
 
 
 def resolve(
@@ -66,7 +69,7 @@ def resolve(
 
     Headers count only when `peer` is a trusted proxy, and each further hop only when the one before it is. A trusted
     proxy that names nobody, or only other trusted proxies, hides its clients: doubtful. Both headers may be present
-    when they lead to the same address. At most MAX_HOPS hops are read.
+    when they lead to the same address; no line at all means that the header is absent. At most MAX_HOPS hops are read.
     """
     peer_address = _read(peer)
     if peer_address is None:
@@ -81,9 +84,11 @@ def resolve(
     if not has_xff and not has_forwarded:
         return ClientAddress(start, (start,), is_doubtful=True, why=NO_FORWARDING_HEADER)
     walks = []
-    if has_xff:
+    # A header that is there and says nothing is one that could not be read (HTTP servers blank what is not ASCII): were it passed over, a stranger
+    # could blank the one that our proxy writes and be believed by the other.
+    if x_forwarded_for:
         walks.append(_walk(start, _x_forwarded_for_hops(x_forwarded_for), networks))
-    if has_forwarded:
+    if forwarded:
         walks.append(_walk(start, _forwarded_hops(forwarded), networks))
     return walks[0] if len(walks) == 1 else _agreement(walks[0], walks[1])
 
@@ -114,7 +119,8 @@ def _agreement(one: ClientAddress, other: ClientAddress) -> ClientAddress:
         shared += 1
     chain = one.chain[:shared]
     # Both walks stop at the first stranger, so what they share is our proxies only, the last of them known for sure.
-    return ClientAddress(chain[-1], chain, is_doubtful=True, why=HEADERS_DISAGREE)
+    claimed = tuple(walk.address for walk in (one, other) if not walk.is_doubtful)
+    return ClientAddress(chain[-1], chain, is_doubtful=True, why=HEADERS_DISAGREE, claimed=claimed)
 
 
 def _x_forwarded_for_hops(lines: tuple[str, ...]) -> Iterator[str | None]:

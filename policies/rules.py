@@ -70,10 +70,14 @@ DEFAULT_RULES: tuple[Mapping[str, Any], ...] = (
 
 
 class RuleSet:
-    """Rules made ready for many decisions: each criterion is a function, made once. Build one when the configuration is read."""
+    """Rules made ready for many decisions: each criterion is a function, made once. Build one when the configuration is read.
+
+    `looks_at` names the facts that some rule depends on.
+    """
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         self.rules = tuple(rules)
+        self.looks_at = frozenset(fact for rule in self.rules for fact in rule.when.facts)
         self._tests = tuple(rule.when.test for rule in self.rules)
         self._sum = Sum(one for rule in self.rules for one in rule.requirements)
         self._parts = tuple(_Part(rule, self._sum) for rule in self.rules)

@@ -7,7 +7,7 @@ the facts and idp.endings ends. OpenID Connect Core 1.0, 3.1.2.1 (max_age, auth_
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -16,28 +16,39 @@ from enum import StrEnum
 class SessionLimits:
     """`idle` since the last activity, `absolute` since creation, `concurrent` live Sessions per account (None: any).
 
-    Raises ValueError on a limit that no Session could meet.
+    `shared_idle` is `idle` where people follow one another at a machine; None: the same, and never more than `idle`. Raises ValueError on a limit
+    that no Session could meet.
     """
 
     idle: timedelta
     absolute: timedelta
     concurrent: int | None
+    shared_idle: timedelta | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        if self.idle <= timedelta(0) or self.absolute <= timedelta(0):
+        shared_idle = self.idle if self.shared_idle is None else self.shared_idle
+        if min(self.idle, self.absolute, shared_idle) <= timedelta(0):
             raise ValueError("the idle and absolute limits are longer than nothing")
         if self.concurrent is not None and self.concurrent < 1:
             raise ValueError("the limit on concurrent sessions is at least 1")
 
+    def idle_of(self, *, is_shared: bool) -> timedelta:
+        """How long a Session may be idle, on a machine of one person's own or on a shared one."""
+        return min(self.idle, self.shared_idle) if is_shared and self.shared_idle is not None else self.idle
+
 
 @dataclass(frozen=True, slots=True)
 class SessionFacts:
-    """All instants UTC-aware. `expires_at` is the end written down when the Session began, under the limits of then."""
+    """All instants UTC-aware. `expires_at` is the end written down when the Session began, under the limits of then.
+
+    `is_shared`: it was opened where people follow one another at a machine.
+    """
 
     created_at: datetime
     last_active_at: datetime
     expires_at: datetime
     ended_at: datetime | None
+    is_shared: bool = field(default=False, kw_only=True)
 
 
 class Standing(StrEnum):
@@ -87,4 +98,5 @@ def needs_fresh_authentication(auth_time: datetime, max_age_seconds: int | None,
 
 def _ends(session: SessionFacts, limits: SessionLimits) -> tuple[datetime, datetime]:
     # A limit shortened in the configuration reaches the Sessions already open; one made longer does not.
-    return session.last_active_at + limits.idle, min(session.created_at + limits.absolute, session.expires_at)
+    idle = limits.idle_of(is_shared=session.is_shared)
+    return session.last_active_at + idle, min(session.created_at + limits.absolute, session.expires_at)

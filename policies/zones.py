@@ -110,6 +110,11 @@ class ZoneIndex:
             return None
         return best or expired
 
+    def find_ban(self, claimed: Iterable[str], now: datetime, *, establishment_id: str | None = None) -> ZoneFacts | None:
+        """The blocked zone, valid now, that one of these addresses lies in; each is what some header said, and nothing else follows from it."""
+        zones = (self.find(address, now, establishment_id=establishment_id) for address in claimed)
+        return next((zone for zone in zones if zone is not None and zone.kind is ZoneKind.BLOCKED and zone.is_valid(now)), None)
+
     def _holding(self, address: str) -> Iterator[list[ZoneFacts]]:
         """The zones of each network that holds the address, longest prefix first."""
         try:
@@ -140,10 +145,12 @@ def conclude(
 
     Inside takes all of: an address that is sure, a trusted or shared zone of that establishment, valid now, a valid attachment there and, when the
     address is one that a whole site leaves by, an enrolled workstation of that very zone or the recorded declaration about guests. A workstation
-    alone is never inside; a shared one is shared wherever it turns up. Never for enrolment: a public address, a shared place.
+    alone is never inside; a shared one is shared wherever it turns up. Never for enrolment: a public address, a shared place. A doubtful address may
+    be found in a blocked zone (`ZoneIndex.find_ban`), and is then blocked: a header more must not lead out of it.
     """
     is_shared_machine = workstation is not None and workstation.is_shared
-    if is_doubtful:
+    is_banned = found is not None and found.kind is ZoneKind.BLOCKED and found.is_valid(now)
+    if is_doubtful and not (is_banned and found is not None and establishment_id in {None, found.establishment_id}):
         return _outside(ADDRESS_DOUBTFUL, is_shared=is_shared_machine)
     if found is None:
         return _outside(NO_ZONE, is_shared=is_shared_machine)

@@ -23,6 +23,8 @@ def _secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEST_MASTER_KEY", "k" * 43)
     monkeypatch.setenv("CARNET_CLIENT_SECRET", "s" * 43)
     monkeypatch.setenv("LDAP_BIND_PASSWORD", "s" * 43)
+    monkeypatch.setenv("SMS_GATEWAY_SECRET", "s" * 43)
+    monkeypatch.setenv("SMTP_PASSWORD", "s" * 43)
 
 
 def put(folder: Path, *, name: str = "vestibule.yaml", **values: Any) -> Path:
@@ -109,7 +111,7 @@ def test_operator_sees_every_error_and_warning_at_once_with_its_path(tmp_path: P
 
 
 def test_operator_gets_exit_code_0_and_the_warnings_when_nothing_is_wrong(tmp_path: Path) -> None:
-    result = run(put(tmp_path, establishments=[{"slug": "lilas", "name": "Lilas"}]), "--json")
+    result = run(put(tmp_path, establishments=[{"slug": "lilas", "name": "Lilas", "regulatory_level": "psc"}]), "--json")
     assert result.exit_code == 0
     (warning,) = json.loads(result.output)
     assert (warning["severity"], warning["path"]) == ("warning", "establishments[0].contact")
@@ -257,7 +259,7 @@ GROUPED = {"base": "ou=groups,dc=example,dc=fr"}
 def test_operator_is_told_what_is_wrong_with_a_directory(
     tmp_path: Path, changes: dict[str, Any], severity: str, path: str, says: str
 ) -> None:
-    homes = [{"slug": "tilleuls", "name": "Les Tilleuls", "contact": {"phone": "01 02 03 04 05"}}]
+    homes = [{"slug": "tilleuls", "name": "Les Tilleuls", "contact": {"phone": "01 02 03 04 05"}, "regulatory_level": "rie-2026"}]
     (finding,) = found(put(tmp_path, directories=[directory(**changes)], establishments=homes))
     assert finding.startswith(f"{severity}: directories[0].{path}: ")
     assert says in finding
@@ -297,3 +299,52 @@ def test_operator_is_warned_of_an_ephemeral_store_that_does_not_suit(tmp_path: P
     findings = found(put(tmp_path, database={"url": "postgresql://db.example.fr/vestibule?sslmode=verify-full"}, ephemeral=ephemeral))
     said = [finding for finding in findings if "ephemeral.url" in finding]
     assert [says in finding and finding.startswith("warning") for finding in said] == ([True] if says else [])
+
+
+def test_operator_sees_every_mistake_in_the_rules_and_their_cases_with_its_place(tmp_path: Path) -> None:
+    rules = [{"name": "Inside", "effect": "allow", "when": {"zone_kind": ["trused"]}}, {"name": "b", "effect": "requir"}]
+    lines = found(put(tmp_path, policy={"rules": rules, "tests": [{"name": "c", "given": {"zon": 1}, "expect": "allow"}]}))
+    for expected in (
+        "error: policy.rules[0].name: must be lower-case words",
+        "error: policy.rules[0].when.zone_kind[0]: 'trused' is not one of",
+        "error: policy.rules[1].effect: must be one of allow, require, deny; did you mean require?",
+        "error: policy.tests[0].given.zon: no such key",
+    ):
+        assert any(line.startswith(expected) for line in lines), (expected, lines)
+
+
+def test_a_case_of_the_rules_that_fails_is_an_error_and_nothing_starts_on_it(tmp_path: Path) -> None:
+    case = {"name": "nobody is asked", "given": {"zone_kind": "outside", "administrator": False, "break_glass": False}, "expect": "allow"}
+    path = put(tmp_path, policy={"tests": [case]})
+    (line,) = found(path)
+    assert line.startswith("error: policy.tests[0]: nobody is asked: allow was expected and the rules say require")
+    with pytest.raises(ConfigurationError, match="nobody is asked"):
+        load(path)
+    assert run(path).exit_code == 1
+
+
+def test_operator_is_warned_of_rules_that_name_what_is_not_there_or_that_never_matter(tmp_path: Path) -> None:
+    contact = {"phone": "01"}
+    rules = [
+        {"name": "all", "effect": "allow"},
+        {"name": "here", "effect": "allow", "when": {"establishment": ["tilleul"], "client": ["carnet"], "profile": ["nurse", "nurze"]}},
+        {"name": "place", "effect": "deny", "when": {"zone": ["tilleuls/lann", "outside"], "connector": ["local", "siege"]}},
+    ]
+    zones = [{"name": "lan", "kind": "trusted", "networks": ["10.0.0.0/16"]}]
+    establishments = [{"slug": "tilleuls", "name": "T", "contact": contact, "zones": zones, "regulatory_level": "rie-2026"}]
+    lines = found(put(tmp_path, policy={"rules": rules}, establishments=establishments))
+    assert sorted(lines) == [
+        "warning: policy.rules[1].when.establishment[0]: there is no establishment 'tilleul'; did you mean tilleuls?"
+        " (not in this file: right only if added by command)",
+        "warning: policy.rules[1].when.profile[1]: there is no profile 'nurze'; did you mean nurse?",
+        "warning: policy.rules[1]: here never matters: all allows all that it speaks of",
+        "warning: policy.rules[2].when.connector[1]: there is no connector 'siege'",
+        "warning: policy.rules[2].when.zone[0]: there is no zone 'tilleuls/lann'; did you mean tilleuls/lan?"
+        " (not in this file: right only if added by command)",
+    ]
+
+
+def test_rules_may_stand_in_an_included_file(tmp_path: Path) -> None:
+    put(tmp_path, name="rules.yaml", policy={"rules": [{"name": "all", "effect": "alow"}]})
+    (line,) = found(put(tmp_path, include=["rules.yaml"]))
+    assert line.startswith("error: rules.yaml: policy.rules[0].effect: ")

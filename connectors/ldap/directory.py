@@ -7,18 +7,22 @@ A person's password is only ever bound with on a fresh connection, as the entry 
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import NoReturn
 
 from connectors.base import (
+    OPEN_GATE,
     ChangeRefused,
     ChangeRequired,
     CheckStep,
     Clock,
     CredentialsRefused,
+    Gate,
     Identity,
     PersonNotUsable,
     SourceMisbehaved,
     SourceUnreachable,
     State,
+    TryWithheld,
 )
 from connectors.breaker import Guard
 from connectors.ldap.bind import judge_bind
@@ -26,12 +30,13 @@ from connectors.ldap.change import refuse_unless_changed
 from connectors.ldap.examination import examine
 from connectors.ldap.groups import Groups, Membership
 from connectors.ldap.people import NOBODY, People, is_askable, password_bytes
+from connectors.ldap.policies import Policies
 from connectors.ldap.pool import ServerPool
 from connectors.ldap.settings import LdapSettings
-from connectors.ldap.state import POLICY_ATTRIBUTES, Policy, read_policy, state_of
+from connectors.ldap.state import state_of
 from connectors.ldap.wire import SUCCESS, UNWILLING, Answer, Entry, Found, Wire
 
-POLICY_KEPT = timedelta(minutes=1)
+GROUPS_KEPT_SEEN = timedelta(minutes=1)
 NOTHING = b"-"  # bound with in place of what must not be sent, as nobody
 NAMESAKES = 20  # of more entries with one identifier none is meant
 NO_GROUPS: frozenset[str] = frozenset()
@@ -56,28 +61,25 @@ class LdapDirectory:
             failures=settings.breaker_failures,
             pause=settings.breaker_pause,
         )
-        self._policies: dict[str, tuple[datetime, Policy]] = {}
+        self._policies = Policies(settings, self._pool, clock, decoy_dn=self._people.decoy_dn)
         self._groups_seen_until: datetime | None = None
 
-    def authenticate(self, identifier: str, password: str) -> Identity:
-        """Who this is (PasswordConnector.authenticate). One search and one bind, whoever was found and whatever the password."""
+    def authenticate(self, identifier: str, password: str, *, gate: Gate = OPEN_GATE) -> Identity:
+        """Who this is (PasswordConnector.authenticate). One search, what the gate asks, and one bind: whoever was found and whatever the password."""
         with self._guard.passage():
             asked_at = self._clock.now()
             found = self._named(identifier)
             sent = password_bytes(password)
             if found is None or sent is None:
-                self._policy(found[0] if found else None)  # what is asked for somebody is asked for nobody
-                self._bind(self._people.decoy_dn, sent or NOTHING)
-                raise CredentialsRefused(f"{self.name}: nobody, or a password that is none", subject=found[1] if found else None)
+                self._refuse_nobody(found, sent or NOTHING, gate)
             entry, subject = found
-            answer = self._bind(entry.dn, sent)
-            state = self._judge(entry, subject, answer)
+            state = self._try(entry, subject, sent, gate=gate)
             identity = self._people.identity(entry, subject, state=state, groups=self._member_of(entry), seen_at=asked_at, amr=("pwd",))
             if state is State.MUST_CHANGE:
                 raise ChangeRequired(f"{self.name}: the directory wants a new password", identity=identity)
             return identity
 
-    def change_password(self, subject: str, current: str, *, new: str) -> Identity:
+    def change_password(self, subject: str, current: str, *, new: str, gate: Gate = OPEN_GATE) -> Identity:
         """Replace the person's own password (PasswordConnector.change_password): bound as themselves, RFC 3062 Password Modify.
 
         Once the directory has taken the new password nothing is asked any more, since nothing may fail: the Identity is of just before.
@@ -96,7 +98,11 @@ class LdapDirectory:
             identity = self._people.identity(
                 entry, subject, state=State.USABLE, groups=self._member_of(entry), seen_at=asked_at, amr=("pwd",)
             )
-            self._replace_password(entry, subject, old, new=wanted)
+            with gate.passage(self.name, subject, seen=self._policies.exposure(entry), look=lambda: self._policies.look(entry)) as is_let:
+                if not is_let:
+                    self._bind(self._people.decoy_dn, old)
+                    raise TryWithheld(f"{self.name}: the present password is not tried", subject=subject)
+                self._replace_password(entry, subject, old, new=wanted)
             return identity
 
     def find(self, subject: str) -> Identity | None:
@@ -107,7 +113,7 @@ class LdapDirectory:
         with self._guard.lookup_passage():
             asked_at = self._clock.now()
             if (entry := self._lasting(subject, is_scoped=True)) is not None:
-                state = state_of(entry, self._policy(entry), self._clock.now())
+                state = state_of(entry, self._policies.of(entry), self._clock.now())
                 groups = NO_GROUPS if state in CUTTING else self._member_of(entry)
                 return self._people.identity(entry, subject, state=state, groups=groups, seen_at=asked_at)
             entry = self._lasting(subject, is_scoped=False)
@@ -121,7 +127,7 @@ class LdapDirectory:
         with self._guard.lookup_passage():
             asked_at = self._clock.now()
             if (found := self._named(identifier)) is not None:
-                state = state_of(found[0], self._policy(found[0]), self._clock.now())
+                state = state_of(found[0], self._policies.of(found[0]), self._clock.now())
             elif (found := self._named(identifier, is_scoped=False)) is not None:
                 self._refuse_blindness()
                 state = State.OUT_OF_SCOPE
@@ -160,7 +166,7 @@ class LdapDirectory:
         self._pool.close()
 
     def _listed(self, entry: Entry, membership: Membership | None, seen_at: datetime) -> Identity:
-        state = state_of(entry, self._policy(entry), self._clock.now())
+        state = state_of(entry, self._policies.of(entry), self._clock.now())
         groups = NO_GROUPS
         if state not in CUTTING:
             groups = membership.of(entry.dn, self._people.username(entry)) if membership else self._member_of(entry)
@@ -195,6 +201,25 @@ class LdapDirectory:
         if not self._search(self._people.within(f"({self._settings.lasting_id}=*)"), ("1.1",), size_limit=1).entries:
             raise SourceMisbehaved(f"{self.name}: the service account sees nobody in scope at all any more")
 
+    def _try(self, entry: Entry, subject: str, password: bytes, *, gate: Gate) -> State:
+        """What a bind as the entry says, if the gate lets it be made; else the same bind as nobody, so that neither costs more."""
+        with gate.passage(self.name, subject, seen=self._policies.exposure(entry), look=lambda: self._policies.look(entry)) as is_let:
+            answer = self._bind(entry.dn if is_let else self._people.decoy_dn, password)
+            if not is_let:
+                raise TryWithheld(f"{self.name}: the password is not tried", subject=subject)
+            return self._judge(entry, subject, answer)
+
+    def _refuse_nobody(self, found: tuple[Entry, str] | None, password: bytes, gate: Gate) -> NoReturn:
+        """What is asked for somebody is asked for nobody. Whose password is none is named, but was not tried: the gate need not know them."""
+        entry, subject = found or (None, None)
+        policies = self._policies
+        with gate.passage(self.name, None, seen=policies.exposure(None), look=lambda: policies.look(None)) as is_let:
+            policies.of(entry)
+            self._bind(self._people.decoy_dn, password)
+            if not is_let:
+                raise TryWithheld(f"{self.name}: nobody, and nothing is tried", subject=None)
+            raise CredentialsRefused(f"{self.name}: nobody, or a password that is none", subject=subject)
+
     def _bind(self, dn: str, password: bytes) -> Answer:
         return self._pool.as_nobody(lambda wire: self._prove(wire, dn, password))
 
@@ -217,7 +242,7 @@ class LdapDirectory:
         return subject
 
     def _judge(self, entry: Entry, subject: str, answer: Answer) -> State:
-        return judge_bind(self.name, entry, subject, answer=answer, policy=self._policy(entry), now=self._clock.now())
+        return judge_bind(self.name, entry, subject, answer=answer, policy=self._policies.of(entry), now=self._clock.now())
 
     def _replace_password(self, entry: Entry, subject: str, current: bytes, *, new: bytes) -> None:
         wire = self._pool.open_anonymous()  # never twice: a change whose answer was lost may have been made
@@ -251,21 +276,7 @@ class LdapDirectory:
         now = self._clock.now()
         if self._groups_seen_until is None or now >= self._groups_seen_until:
             self._pool.as_service(self._groups.refuse_blindness)
-            self._groups_seen_until = now + POLICY_KEPT
-
-    def _policy(self, entry: Entry | None) -> Policy:
-        """The password policy of an entry (None: of nobody), kept for a moment; one that says nothing when none is known."""
-        dn = (entry.text("pwdPolicySubentry") if entry else None) or self._settings.password_policy
-        if dn is None:
-            return Policy()
-        now = self._clock.now()
-        kept = self._policies.get(dn)
-        if kept is not None and now < kept[0]:
-            return kept[1]
-        found = self._pool.as_service(lambda wire: wire.search(dn, "(objectClass=*)", POLICY_ATTRIBUTES, depth="base"))
-        policy = read_policy(found.entries[0]) if found and found.entries else Policy()
-        self._policies[dn] = (now + POLICY_KEPT, policy)
-        return policy
+            self._groups_seen_until = now + GROUPS_KEPT_SEEN
 
     def _open(self) -> Wire:
         with self._guard.lookup_passage():

@@ -4,11 +4,12 @@ Pure, on values already read; the instant is given. Sources: draft-behera-ldap-p
 RFC 2307 for shadowExpire (which slapd does not enforce), 389 Directory Server's nsAccountLock, accountUnlockTime and passwordExpirationTime.
 """
 
+import hashlib
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from connectors.base import State
+from connectors.base import Exposure, State
 from connectors.ldap.wire import Entry
 
 STATE_ATTRIBUTES = (
@@ -22,8 +23,27 @@ STATE_ATTRIBUTES = (
     "nsAccountLock",
     "accountUnlockTime",
     "passwordExpirationTime",
+    "pwdFailureTime",
+    "passwordRetryCount",
+    "retryCountResetTime",
 )
-POLICY_ATTRIBUTES = ("pwdLockout", "pwdLockoutDuration", "pwdMaxAge", "pwdMustChange")
+# They change with every wrong password, and say nothing of whether one would be right now.
+FAILURE_ATTRIBUTES = frozenset({"pwdFailureTime", "passwordRetryCount", "retryCountResetTime"})
+# Not modifyTimestamp: OpenLDAP moves it with every wrong password.
+MARK_ATTRIBUTES = (*(name for name in STATE_ATTRIBUTES if name not in FAILURE_ATTRIBUTES), "pwdUpdateTime")
+POLICY_ATTRIBUTES = (
+    "pwdLockout",
+    "pwdLockoutDuration",
+    "pwdMaxAge",
+    "pwdMustChange",
+    "pwdMaxFailure",
+    "pwdFailureCountInterval",
+    "passwordLockout",
+    "passwordMaxFailure",
+    "passwordResetFailureCount",
+)
+# Two clocks that differ must not make a failure that still counts look forgotten.
+CLOCKS_MAY_DIFFER = timedelta(minutes=1)
 DISABLED_FOR_GOOD = "000001010000z"  # pwdAccountLockedTime, whatever the policy says of durations
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NEVER_EXPIRES = EPOCH + timedelta(
@@ -34,16 +54,23 @@ GENERALIZED_TIME = re.compile(r"^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)?(\d\d)?(?:[.,]\
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What a password policy says of time. None: no limit, or not said. `must_change`: a password set by somebody else must be changed."""
+    """What a password policy says of time. None: no limit, or not said. `must_change`: a password set by somebody else must be changed.
+
+    `max_failures`: wrong passwords after which it locks; 0: it never does; None: not said. `failures_fade_after` None: only a success forgets them.
+    """
 
     lockout_duration: timedelta | None = None
     max_age: timedelta | None = None
     must_change: bool = True
+    max_failures: int | None = None
+    failures_fade_after: timedelta | None = None
 
 
 def read_policy(entry: Entry) -> Policy:
-    """A pwdPolicy entry of OpenLDAP."""
+    """A pwdPolicy entry of OpenLDAP, or the configuration or a policy entry of 389 Directory Server."""
     return Policy(
+        max_failures=_max_failures(entry),
+        failures_fade_after=_seconds(entry.text("pwdFailureCountInterval")) or _seconds(entry.text("passwordResetFailureCount")),
         lockout_duration=_seconds(entry.text("pwdLockoutDuration")),
         max_age=_seconds(entry.text("pwdMaxAge")),
         must_change=(entry.text("pwdMustChange") or "TRUE").upper() == "TRUE",
@@ -61,6 +88,28 @@ def state_of(entry: Entry, policy: Policy, now: datetime) -> State:
     if (locked and _is_locked(locked, policy, now)) or _is_locked_by_389(entry.text("accountUnlockTime"), now):
         return State.LOCKED
     return State.MUST_CHANGE if _must_change(entry, policy, now) else State.USABLE
+
+
+def exposure_of(entry: Entry, policy: Policy, now: datetime, *, is_shown: bool) -> Exposure:
+    """How near the directory is to locking this entry. `is_shown`: the account that reads has seen failures on some entry before, so that none
+    here means that there are none."""
+    failures, next_fade_at = _failures(entry, policy, now)
+    if failures is None and is_shown:
+        failures = 0
+    said = "\n".join(f"{name}={' '.join(entry.texts(name))}" for name in MARK_ATTRIBUTES)
+    return Exposure(
+        threshold=policy.max_failures,
+        failures=failures,
+        fades_after=policy.failures_fade_after,
+        next_fade_at=next_fade_at,
+        was_locked=entry.text("pwdAccountLockedTime") is not None or entry.text("accountUnlockTime") is not None,
+        mark=hashlib.sha256(said.encode()).hexdigest()[:16],
+    )
+
+
+def shows_failures(entry: Entry) -> bool:
+    """Whether the directory lets us see wrong passwords counted on this entry."""
+    return any(entry.text(name) is not None for name in FAILURE_ATTRIBUTES)
 
 
 def is_past_shadow_expire(entry: Entry, now: datetime) -> bool:
@@ -92,6 +141,37 @@ def _must_change(entry: Entry, policy: Policy, now: datetime) -> bool:
     if changed and policy.max_age and changed + policy.max_age <= now:
         return True
     return expires is not None and expires <= now and expires != NEVER_EXPIRES
+
+
+def _max_failures(entry: Entry) -> int | None:
+    """What is switched off never locks; a number that is not shown is not known, and not none."""
+    is_on = entry.text("pwdLockout") or {"on": "TRUE", "off": "FALSE"}.get((entry.text("passwordLockout") or "").lower())
+    if is_on is None:
+        return None
+    if is_on.upper() != "TRUE":
+        return 0
+    number = entry.text("pwdMaxFailure") or entry.text("passwordMaxFailure")
+    return int(number) if number is not None and number.strip().isdecimal() else None
+
+
+def _failures(entry: Entry, policy: Policy, now: datetime) -> tuple[int | None, datetime | None]:
+    """The wrong passwords that still count, and when the first of them will not; None for what the entry does not show."""
+    if times := entry.texts("pwdFailureTime"):
+        life = policy.failures_fade_after
+        if life is None:
+            return len(times), None
+        # One that cannot be read still counts.
+        ends = sorted((_time(value) or now) + life + CLOCKS_MAY_DIFFER for value in times)
+        counting = [end for end in ends if end > now]
+        return len(counting), counting[0] if counting else None
+    count = entry.text("passwordRetryCount")
+    if count is None or not count.strip().isdecimal():
+        return None, None
+    forgotten_at = _time(entry.text("retryCountResetTime"))
+    if forgotten_at is None:
+        return int(count), None
+    forgotten_at += CLOCKS_MAY_DIFFER
+    return (int(count), forgotten_at) if now < forgotten_at else (0, None)
 
 
 def _seconds(value: str | None) -> timedelta | None:

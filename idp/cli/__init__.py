@@ -11,19 +11,26 @@ import click
 
 COMMANDS = {
     "account": "idp.cli.account:account",
+    "admin": "idp.cli.admin:admin",
     "audit": "idp.cli.audit:audit",
     "break-glass": "idp.cli.break_glass:break_glass_commands",
     "check-config": "idp.cli.configuration:check_config",
     "client": "idp.cli.client:client",
     "connector": "idp.cli.connector:connector",
     "establishment": "idp.cli.establishment:establishment",
+    "factor": "idp.cli.factor:factor",
     "keys": "idp.cli.keys:keys",
     "mapping": "idp.cli.mapping:mapping",
+    "message": "idp.cli.message:message",
     "migrate": "idp.cli.store:migrate",
     "outbox": "idp.cli.store:outbox",
+    "pass": "idp.cli.factor:passes",
+    "policy": "idp.cli.policy:policy",
     "serve": "idp.cli.server:serve",
     "sync": "idp.cli.sync:sync",
     "work": "idp.cli.server:work",
+    "workstation": "idp.cli.workstation:workstation",
+    "zone": "idp.cli.zone:zone",
 }
 
 

@@ -235,15 +235,17 @@ def show(place: Place, who: str) -> None:
 @click.argument("who")
 @command
 def unblock(place: Place, who: str) -> None:
-    """Forget the failed sign-ins of WHO, so that the person need not wait any longer."""
+    """Forget the failed sign-ins of WHO and open what they have locked, so that the person may try again. What a directory counts is its own."""
     from idp.signin.throttle import LoginThrottle
 
-    throttle = LoginThrottle(place.ephemeral, place.keyring, clock=place.clock, settings=place.config.lockout)
+    has_directories = bool(place.config.directories)
+    throttle = LoginThrottle(
+        place.database, place.ephemeral, place.keyring, clock=place.clock, settings=place.config.lockout, has_directories=has_directories
+    )
     with place.database.write() as tx:
         found = accounts.named(tx, who)
-        accounts.record_unblocked(tx, found, place.author, clock=place.clock)
-        throttle.clear_all([value for _, value, _ in tx.people.identifiers(found.id)], found.id)
-    click.echo(f"{found.name} may try again at once")
+        lifted = throttle.unblock(tx, found.id, place.author)
+    click.echo(f"{found.name} may try again at once; {lifted} locks lifted")
 
 
 @account.command("import")

@@ -17,8 +17,9 @@ from zoneinfo import ZoneInfo
 import click
 
 from idp.audit import Event, EventType
-from idp.cli.output import plain
+from idp.cli.output import csv_cell, plain
 from idp.cli.place import Place, command, fail
+from idp.cli.policy_words import past_lines, place_line
 from idp.clock import CROCKFORD
 from idp.people import accounts
 from idp.store.database import Transaction
@@ -26,11 +27,13 @@ from idp.store.events import EventFilter
 
 COLUMNS = (
     "id", "at", "type", "reason", "actor", "account_id", "identifier_hash", "client_id", "establishment_id", "session_id", "grant_id",
-    "connector", "zone", "address", "network_chain", "user_agent", "amr", "acr", "request_id", "details",
+    "connector", "zone", "zone_kind", "zone_why", "device_id", "workstation_id", "address", "network_chain", "user_agent", "amr", "acr", "request_id",
+    "decision", "details",
 )  # fmt: skip
+SHOWN_OTHERWISE = frozenset(
+    {"id", "at", "type", "reason", "establishment_id", "request_id", "zone", "zone_kind", "zone_why", "decision", "details"}
+)
 FOLLOW_EVERY_SECONDS = 0.5
-# A cell that begins so is a formula to a spreadsheet: what a stranger typed must not run on the desk of whoever reads the export (OWASP).
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @click.group()
@@ -142,8 +145,8 @@ def _wanted(place: Place, tx: Transaction, given: dict[str, Any]) -> EventFilter
     if given["slug"] and establishment is None:
         fail(f"no establishment {given['slug']}")
     return EventFilter(
-        since=_instant(place, given["since"]),
-        until=_instant(place, given["until"]),
+        since=read_instant(place, given["since"]) if given["since"] else None,
+        until=read_instant(place, given["until"]) if given["until"] else None,
         type_prefix=given["type_prefix"],
         account_id=accounts.named(tx, given["who"]).id if given["who"] else None,
         client_id=given["client_id"],
@@ -151,9 +154,8 @@ def _wanted(place: Place, tx: Transaction, given: dict[str, Any]) -> EventFilter
     )
 
 
-def _instant(place: Place, text: str | None) -> datetime | None:
-    if text is None:
-        return None
+def read_instant(place: Place, text: str) -> datetime:
+    """An instant as typed, in the configuration's time zone; ends the command when it is none."""
     if text[:-1].isdecimal() and text[-1] in "mhd":
         unit = {"m": "minutes", "h": "hours", "d": "days"}[text[-1]]
         return place.clock.now() - timedelta(**{unit: int(text[:-1])})
@@ -184,16 +186,9 @@ def _write(lines: Iterator[dict[str, Any]], stream: TextIO, *, form: str) -> int
     writer = csv.writer(stream, lineterminator="\r\n")
     writer.writerow(COLUMNS)
     for line in counted:
-        writer.writerow([_cell(line[name]) for name in COLUMNS])
+        writer.writerow([csv_cell(line[name]) for name in COLUMNS])
         count += 1
     return count
-
-
-def _cell(value: Any) -> str:
-    text = "" if value is None else json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
-    if isinstance(value, list):
-        text = " ".join(value)
-    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 def _new_file(path: Path) -> TextIO:
@@ -243,13 +238,17 @@ def _show_whole(place: Place, tx: Transaction, line: dict[str, Any]) -> None:
         click.echo(f"  person: {plain(_who(tx, line))}")
     if line["establishment_id"] and (place_of := tx.establishments.get(line["establishment_id"])):
         click.echo(f"  establishment: {place_of.slug} ({plain(place_of.name)})")
+    if line["zone_why"] != "not_concluded":
+        click.echo(f"  where: {plain(place_line(line['zone'], line['zone_kind'], line['zone_why']))}")
     for name in COLUMNS:
         value = line[name]
-        if name in {"id", "at", "type", "reason", "establishment_id", "request_id", "details"} or not value:
+        if name in SHOWN_OTHERWISE or not value:
             continue
         click.echo(f"  {name}: {plain(' '.join(value) if isinstance(value, list) else str(value))}")
     for name, value in line["details"].items():
         click.echo(f"  {name}: {plain(str(value))}")
+    for said in past_lines(line["decision"]) if line["decision"] else ():
+        click.echo(f"  {plain(said)}")
 
 
 def _who(tx: Transaction, line: dict[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """`vestibule establishment`: add, list and change the care homes that the configuration file does not name."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,12 @@ def _options(function: Any) -> Any:
             click.option("--contact-name", help="Local IT contact: name."),
             click.option("--contact-phone", help="Local IT contact: phone."),
             click.option("--contact-email", help="Local IT contact: e-mail."),
+            click.option("--regulatory-level", type=click.Choice(["tolerant", "rie-2026", "psc"]), help="What a sign-in must hold."),
+            click.option("--windows-approval", help="Who approved its computers' Windows session as a means, and when; empty: nobody."),
+            click.option("--remember-device", help="How long a second factor spares the gesture in a browser, in days: 30d; 0d: never."),
+            click.option(
+                "--enrolment-grace", help="How long a person without a second factor is spared inside, in days: 14d; 0d: at once."
+            ),
             click.option("--logo", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="PNG or SVG of at most 64 kB."),
         )
     ):
@@ -66,6 +73,12 @@ def change(place: Place, /, slug: str, **given: Any) -> None:
             name: getattr(present, name)
             for name in ("name", "finess", "siret", "time_zone", "contact_name", "contact_phone", "contact_email")
         }
+        kept |= {
+            "regulatory_level": present.regulatory_level,
+            "windows_approval": present.windows_approval,
+            "remember_device": timedelta(days=present.remember_device_days),
+            "enrolment_grace": timedelta(days=present.enrolment_grace_days),
+        }
         settings = _settings(place, slug, given, kept)
         changed = registry.put_establishment(
             tx, settings, place.author, source=registry.OPERATOR, clock=place.clock, keeps_logo=settings.logo is None
@@ -80,7 +93,19 @@ def list_establishments(place: Place, *, as_json: bool) -> None:
     """List the establishments that are open."""
     with place.database.read() as tx:
         found = tx.establishments.all()
-    names = ("slug", "name", "finess", "siret", "time_zone", "contact_name", "contact_phone", "contact_email", "source", "id")
+    names = (
+        "slug",
+        "name",
+        "finess",
+        "siret",
+        "time_zone",
+        "contact_name",
+        "contact_phone",
+        "contact_email",
+        "regulatory_level",
+        "source",
+        "id",
+    )
     rows = [{name: getattr(item, name) for name in names} for item in found]
     if as_json:
         show_json(rows)

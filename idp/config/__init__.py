@@ -9,8 +9,10 @@ from idp.config.checks import check_client
 from idp.config.database import DatabaseSettings
 from idp.config.directories import DirectorySettings, LdapDirectorySettings, StandingSettings, SyncSettings
 from idp.config.ephemeral import EphemeralSettings, RedisAddress, WorkSettings, redis_address
+from idp.config.factors import FactorSettings
 from idp.config.findings import Finding
-from idp.config.loading import check, load
+from idp.config.loading import check, load, load_draft
+from idp.config.messages import MICROS, MailSettings, SmsSettings, micros
 from idp.config.models import (
     AttachmentSettings,
     ClientSettings,
@@ -27,9 +29,12 @@ from idp.config.models import (
     SessionSettings,
     TokenSettings,
 )
+from idp.config.policy import PolicySettings
 from idp.config.values import Network, is_loopback_host
+from idp.config.zones import ZoneSettings, zone_window
 
 __all__ = [
+    "MICROS",
     "AttachmentSettings",
     "ClientSettings",
     "Config",
@@ -39,29 +44,37 @@ __all__ = [
     "Duration",
     "EphemeralSettings",
     "EstablishmentSettings",
+    "FactorSettings",
     "Finding",
     "KeySettings",
     "LdapDirectorySettings",
     "LockoutSettings",
     "LogoutSettings",
+    "MailSettings",
     "Network",
     "PageSettings",
     "PasswordSettings",
+    "PolicySettings",
     "RedisAddress",
     "RetentionSettings",
     "Secret",
     "ServerSettings",
     "SessionSettings",
+    "SmsSettings",
     "StandingSettings",
     "SyncSettings",
     "TokenSettings",
     "WorkSettings",
+    "ZoneSettings",
     "check",
     "check_client",
     "format_duration",
     "is_loopback_host",
     "load",
+    "load_draft",
+    "micros",
     "parse_duration",
     "read_secret",
     "redis_address",
+    "zone_window",
 ]

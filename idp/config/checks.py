@@ -13,10 +13,14 @@ from connectors.ldap.filters import PLACEHOLDERS, parse_filter
 from idp.config.directories import ANY_ESTABLISHMENT, LdapDirectorySettings, MappingRule
 from idp.config.ephemeral import redis_address
 from idp.config.findings import Finding
+from idp.config.message_checks import check_messages
 from idp.config.models import ClientSettings, Config, EstablishmentSettings
+from idp.config.policy import check_policy
 from idp.config.values import is_loopback_host
+from idp.config.zone_checks import check_levels, check_zones
 
 KNOWN_SCOPES = frozenset({"openid", "profile", "email", "phone", "address", "offline_access", "establishment"})
+LOCAL_CONNECTORS = frozenset({"local"})  # what needs no directory
 LOGO_TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
 MAX_LOGO_BYTES = 65_536
 
@@ -45,8 +49,26 @@ def cross_check(parts: Parts) -> Iterable[Finding]:
     yield from _check_limits(config)
     yield from _check_ephemeral(config)
     yield from _check_establishments(parts)
+    yield from check_zones(parts.establishments, config.server.trusted_proxies)
+    if not config.demo:
+        yield from check_levels(parts.establishments.values())
     yield from _check_clients(parts)
     yield from _check_directories(parts)
+    yield from check_messages(config)
+    yield from check_policy(config.policy, _known(parts))
+
+
+def _known(parts: Parts) -> dict[str, frozenset[str]]:
+    """What a rule may name, by criterion. Where the file holds none of a kind, all may have been added by command."""
+    establishments = tuple(parts.establishments.values())
+    held = {
+        "establishment": frozenset(establishment.slug for establishment in establishments),
+        "client": frozenset(client.client_id for client in parts.clients.values()),
+        "zone": frozenset(f"{establishment.slug}/{zone.name}" for establishment in establishments for zone in establishment.zones),
+        "profile": frozenset(parts.config.profiles),
+        "connector": frozenset(directory.name for directory in parts.config.directories) | LOCAL_CONNECTORS,
+    }
+    return {name: words for name, words in held.items() if words}
 
 
 def _check_issuer(config: Config) -> Iterable[Finding]:
@@ -80,6 +102,10 @@ def _check_issuer(config: Config) -> Iterable[Finding]:
 def _check_limits(config: Config) -> Iterable[Finding]:
     if config.sessions.idle > config.sessions.absolute:
         yield Finding("error", "sessions.idle", "the idle limit is longer than the absolute one")
+    if not timedelta(minutes=1) <= config.sessions.shared_idle <= timedelta(hours=1):
+        yield Finding("error", "sessions.shared_idle", "between 1m and 1h: people follow one another at a shared workstation")
+    elif config.sessions.shared_idle > config.sessions.idle and "shared_idle" in config.sessions.model_fields_set:
+        yield Finding("error", "sessions.shared_idle", "longer than sessions.idle")
     for path, value in (
         ("sessions.idle", config.sessions.idle),
         ("sessions.absolute", config.sessions.absolute),
@@ -93,7 +119,7 @@ def _check_limits(config: Config) -> Iterable[Finding]:
         if value < timedelta(seconds=1):
             yield Finding("error", path, "must be at least 1s")
     if config.sessions.idle > timedelta(hours=2):
-        yield Finding("warning", "sessions.idle", "long for shared posts: 30m is usual")
+        yield Finding("warning", "sessions.idle", "long for one's own computer: 30m is usual")
     if config.tokens.code_life > timedelta(minutes=10):
         yield Finding("error", "tokens.code_life", "codes live at most 10m (RFC 6749 section 4.1.2)")
     if config.tokens.access_token_life > timedelta(hours=1):
@@ -104,6 +130,12 @@ def _check_limits(config: Config) -> Iterable[Finding]:
         yield Finding("error", "lockout.waits", "there is at least one wait, and each is longer than nothing")
     elif list(config.lockout.waits) != sorted(config.lockout.waits):
         yield Finding("error", "lockout.waits", "the waits never get shorter")
+    if config.directories and config.lockout.inside_reserve >= config.lockout.directory_threshold - 1:
+        yield Finding(
+            "warning",
+            "lockout.inside_reserve",
+            "leaves outside no more than one try below directory_threshold: people in new places will often have to wait",
+        )
     if config.keys.rotate_every is not None and config.keys.rotate_every < timedelta(days=1):
         yield Finding("error", "keys.rotate_every", "at least 1d: applications keep our keys for hours")
     if config.server.listen == config.server.admin_listen:

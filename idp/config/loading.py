@@ -16,6 +16,7 @@ from connectors.settings import UNREADABLE, Settings
 from idp.config.checks import Parts, cross_check
 from idp.config.findings import Finding
 from idp.config.models import ClientSettings, Config, EstablishmentSettings
+from idp.config.policy import PolicySettings, mistakes
 from idp.errors import ConfigurationError
 
 M = TypeVar("M", bound=Settings)
@@ -51,6 +52,30 @@ def check(path: Path) -> tuple[Config | None, tuple[Finding, ...]]:
     for finding in cross_check(_parts(raw, config, wrong, context)):
         source.findings.append(source.placed(finding))
     return config, tuple(source.findings)
+
+
+def load_draft(path: Path) -> PolicySettings:
+    """Rules and cases that are not in force: a file of `rules` and `tests`, or a whole configuration, of which only `policy` is read.
+
+    Raises ConfigurationError with every mistake. A case that fails is not one: that is what a draft is tried for.
+    """
+    source = _Source(path.parent)
+    raw = source.read(path) or {}
+    held = raw["policy"] if isinstance(raw.get("policy"), dict) else raw
+    if not source.findings and not {"rules", "tests"} & held.keys():
+        source.add("error", (), "holds neither rules nor tests")
+    policy = PolicySettings()
+    try:
+        policy = PolicySettings.model_validate(held)
+    except ValidationError as error:
+        for item in error.errors():
+            source.add("error", item["loc"], _message(item))
+    # Where the file holds nothing else, its author knows no `policy`.
+    prefix = "" if held is not raw else "policy."
+    source.findings += [Finding("error", item.path.removeprefix(prefix), item.message) for item in mistakes(policy)]
+    if source.findings:
+        raise ConfigurationError("configuration_invalid", "\n".join(map(str, source.findings)))
+    return policy
 
 
 @dataclass(slots=True)

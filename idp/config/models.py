@@ -13,6 +13,9 @@ from connectors.settings import Duration, LocalPath, Secret, Settings
 from idp.config.database import DatabaseSettings
 from idp.config.directories import LdapDirectorySettings, StandingSettings, SyncSettings
 from idp.config.ephemeral import EphemeralSettings, WorkSettings
+from idp.config.factors import FactorSettings
+from idp.config.messages import MailSettings, SmsSettings
+from idp.config.policy import PolicySettings
 from idp.config.values import (
     ClientId,
     ListenAddress,
@@ -20,8 +23,11 @@ from idp.config.values import (
     ProfileName,
     Slug,
     TimeZoneName,
+    WholeDays,
     is_loopback_host,
 )
+from idp.config.zones import ZoneSettings
+from policies.sessions import SessionLimits
 
 PROFILES = (
     "aide",
@@ -88,6 +94,8 @@ class SessionSettings(Section):
 
     idle: Duration = timedelta(minutes=30)
     """Signed out after this long without a page of ours or an authorization."""
+    shared_idle: Duration = timedelta(minutes=10)
+    """The same in a shared zone and on a shared workstation: between 1m and 1h, and not longer than `idle`."""
     absolute: Duration = timedelta(hours=14)
     """Signed out after this long whatever happens: one shift with its handover."""
     concurrent: int | None = Field(default=5, ge=1, le=100)
@@ -95,18 +103,35 @@ class SessionSettings(Section):
     interaction_life: Duration = timedelta(minutes=30)
     """How long a sign-in page may stay open."""
 
+    @property
+    def limits(self) -> SessionLimits:
+        """As policies/sessions.py judges by them."""
+        return SessionLimits(self.idle, self.absolute, self.concurrent, shared_idle=self.shared_idle)
+
 
 class LockoutSettings(Section):
     """Slowing down guesses."""
 
     mode: Literal["timed", "admin", "timed_then_admin"] = "timed"
-    """timed: growing waits; admin: locked until unblocked; timed_then_admin: waits, then locked at the daily cap."""
+    """timed: growing waits; admin: locked after 10 failures until `vestibule account unblock`; timed_then_admin: waits, then locked at the daily cap.
+    A lock from outside closes outside alone."""
     waits: tuple[Duration, ...] = tuple(timedelta(minutes=m) for m in (1, 2, 4, 8, 15, 30))
     """The wait after each failure, from `free_tries` on; the last one repeats."""
     free_tries: int = Field(default=5, ge=3, le=10)
     """The failure at which waiting begins."""
     daily_cap: int = Field(default=25, ge=10, le=100)
-    """Failures in 24 hours after which the account waits a day (or an administrator)."""
+    """Failures in 24 hours after which the account waits a day (or an administrator). Outside uses up three fifths of them at most."""
+    directory_threshold: int = Field(default=5, ge=2, le=100)
+    """Wrong passwords after which a directory locks people, where it does not let us read that. Tries of ours stay below."""
+    inside_reserve: int = Field(default=2, ge=1, le=50)
+    """How many of the tries that a directory leaves are kept for trusted zones and known devices: strangers on the internet cannot use them up."""
+    spraying_names: int = Field(default=10, ge=3, le=1000)
+    """Different identifiers that may fail from one address outside within 15 minutes, before it waits. Trusted zones do not wait; 20 times as many
+    are reported."""
+    spraying_names_everywhere: int = Field(default=200, ge=20, le=100_000)
+    """The same over all addresses outside; then each of them may fail with two."""
+    address_failures: int = Field(default=100, ge=20, le=10_000)
+    """Failures from one address outside within 15 minutes after which it waits; 20 times as many from a trusted zone."""
 
 
 class PasswordSettings(Section):
@@ -191,6 +216,16 @@ class EstablishmentSettings(Section):
     """Local IT contact, shown on the sign-in page and on refusals."""
     logo: LocalPath | None = None
     """PNG or SVG file of at most 64 kB, relative to this file."""
+    regulatory_level: Literal["tolerant", "rie-2026", "psc"] = "tolerant"
+    """What a sign-in must hold. tolerant: a password alone is enough in a trusted zone; rie-2026: two factors, even there; psc: Pro Santé Connect."""
+    windows_approval: str = Field(default="", max_length=300)
+    """Who approved the Windows session of this establishment's computers as a means of identification, and when. Empty: nobody."""
+    remember_device: WholeDays = timedelta(0)
+    """How long a second factor given in a browser spares the gesture in that browser, in days. 0d: never."""
+    enrolment_grace: WholeDays = timedelta(0)
+    """How long a person without a second factor is spared in a trusted zone, in days; then it must be enrolled there. 0d: at once."""
+    zones: tuple[ZoneSettings, ...] = ()
+    """Its places on the network; `vestibule zone add` adds others. None: everywhere is outside."""
 
 
 class ClientSettings(Section):
@@ -276,6 +311,14 @@ class Config(Section):
     """Slowing down guesses."""
     passwords: PasswordSettings = PasswordSettings()
     """Local passwords."""
+    policy: PolicySettings = PolicySettings()
+    """Who gets in with which proofs."""
+    factors: FactorSettings = FactorSettings()
+    """Second factors."""
+    sms: SmsSettings = SmsSettings()
+    """Codes sent to telephones."""
+    mail: MailSettings = MailSettings()
+    """Mail to people: codes, and what changes in their means of signing in."""
     attachments: AttachmentSettings = AttachmentSettings()
     """When attachments close."""
     profiles: tuple[ProfileName, ...] = PROFILES

@@ -3,6 +3,7 @@
 Those that connectors have too (durations, secrets, paths) are in connectors/settings.py.
 """
 
+from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
-from connectors.settings import read_secret, resolve
+from connectors.settings import Duration, read_secret, resolve
 
 SQLITE = "sqlite:///"
 
@@ -59,6 +60,13 @@ def check_time_zone(value: str) -> str:
     return value
 
 
+def check_whole_days(value: timedelta) -> timedelta:
+    """A number of days from none to 90; raises ValueError otherwise."""
+    if value % timedelta(days=1) or not timedelta(0) <= value <= timedelta(days=90):
+        raise ValueError("whole days, 90 at most: 0d, 7d, 30d")
+    return value
+
+
 def is_loopback_host(host: str) -> bool:
     """Whether a host name or address literal is loopback."""
     if host == "localhost":
@@ -76,3 +84,4 @@ Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(read_network)]
 ListenAddress = Annotated[str, AfterValidator(check_listen)]
 StoreUrl = Annotated[str, AfterValidator(resolve_url), Field(validate_default=True)]
 TimeZoneName = Annotated[str, AfterValidator(check_time_zone)]
+WholeDays = Annotated[Duration, AfterValidator(check_whole_days)]

@@ -37,9 +37,15 @@ class Standing:
 
         No SQL transaction is open while a directory is asked. Raises StoreUnavailable.
         """
-        before = self._clock.now() - self._bound
+        self._ask_those(account_id, origin, before=self._clock.now() - self._bound)
+
+    def ask_now(self, account_id: str, origin: Origin) -> None:
+        """Ask every directory that knows the account, however fresh its word: somebody signs in whose password it will not see. Raises as `ask`."""
+        self._ask_those(account_id, origin, before=None)
+
+    def _ask_those(self, account_id: str, origin: Origin, *, before: datetime | None) -> None:
         with self._database.read() as tx:
-            links = [link for link in tx.links.of_account(account_id) if link.word_at < before]
+            links = [link for link in tx.links.of_account(account_id) if before is None or link.word_at < before]
         for link in links:
             self._ask(link, origin)
 

@@ -1,7 +1,8 @@
 """Claims: what a scope or a `claims` request releases of an Account, its establishment and its attachments.
 
 Owns the mapping only; the store gave the facts, idp/oauth/tokens.py signs. OpenID Connect Core sections 5.1, 5.4 and 5.5. The `establishment`
-scope is ours: the active establishment, the sector, the roles and every valid attachment. The application decides what a role may see (R2, R87).
+scope is ours: the active establishment, the sector, the roles, every valid attachment and the zone. The application decides what a role may see (R2,
+R87); being inside is no proof, so the zone is a claim beside `amr` and never in it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,9 +19,18 @@ SCOPES: Mapping[str, tuple[str, ...]] = {
     "phone": ("phone_number", "phone_number_verified"),
     "address": ("address",),
     "offline_access": (),
-    "establishment": ("establishment", "sector", "roles", "attachments", "zone"),
+    "establishment": ("establishment", "sector", "roles", "attachments", "zone", "zone_kind", "zone_why"),
 }
 SUPPORTED = ("sub", *(claim for claims in SCOPES.values() for claim in claims))
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """Where the person was when the application was given this, and how that was concluded (policies/zones.py)."""
+
+    name: str
+    kind: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +40,7 @@ class Subject:
     account: Account
     establishment: Establishment | None
     attachments: tuple[tuple[Attachment, Establishment], ...]
-    zone: str
+    zone: Zone
     now: datetime
 
 
@@ -71,7 +81,7 @@ def released_to_id_token(scope: Iterable[str], request: Mapping[str, Any] | None
 def gather(names: frozenset[str], subject: Subject) -> dict[str, Any]:
     """The values of the named claims; a claim we have no value for is left out, never null or empty."""
     found = _personal(names, subject)
-    if names & {"establishment", "sector", "roles", "attachments", "zone"}:
+    if not names.isdisjoint(SCOPES["establishment"]):
         found |= _situation(names, subject)
     return {name: value for name, value in found.items() if value not in (None, "", [], {})}
 
@@ -111,7 +121,9 @@ def _situation(names: frozenset[str], subject: Subject) -> dict[str, Any]:
             }
             for attachment, place in valid
         ],
-        "zone": subject.zone,
+        "zone": subject.zone.name,
+        "zone_kind": subject.zone.kind,
+        "zone_why": subject.zone.why,
     }
     return {name: values[name] for name in names if name in values}
 

@@ -20,9 +20,9 @@ from idp.oauth.message import NO_STORE, ProtocolRequest, ProtocolResponse, Refus
 from idp.oauth.server import EngineRequest
 from idp.oauth.tokens import AccessClaims
 from idp.signin.directories import AskStanding
-from idp.signin.local import SUPPORTED_ACR
 from idp.store.base import Grant, RefreshToken
 from idp.store.database import Database, Transaction
+from policies.assurance import ACR_ORDER
 
 SPENT_ACCESS_TOKEN = "access_token"  # noqa: S105  # the name of a kind, not a secret
 
@@ -118,6 +118,7 @@ def _describe_access(
     live = issuing.alive(tx, access.grant_id, asked=asked, jti=access.jti)
     grant, account = live.grant, live.account
     described |= {"acr": grant.acr, "amr": list(grant.amr), "auth_time": int(grant.auth_time.timestamp()), "sid": grant.session_id}
+    described |= {"zone": grant.zone, "zone_kind": grant.zone_kind, "zone_why": grant.zone_why}
     if account.username:
         described["username"] = account.username
     if live.is_degraded:
@@ -259,7 +260,7 @@ def discovery(config: Config) -> dict[str, Any]:
         "response_modes_supported": ["query", "form_post"],
         "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
         "subject_types_supported": ["public"],
-        "acr_values_supported": sorted(SUPPORTED_ACR),
+        "acr_values_supported": list(ACR_ORDER),
         "id_token_signing_alg_values_supported": ["RS256", "ES256"],
         "userinfo_signing_alg_values_supported": ["RS256", "ES256"],
         "token_endpoint_auth_methods_supported": methods,

@@ -11,7 +11,7 @@ from idp.clock import Clock
 from idp.config import Config
 from idp.crypto import Keyring, digest
 from idp.endings import Cause, end_grant
-from idp.oauth.claims import Subject
+from idp.oauth.claims import Subject, Zone
 from idp.oauth.clients import OAuthClient
 from idp.oauth.message import Refusal, StandingStale
 from idp.oauth.server import EngineRequest
@@ -32,7 +32,7 @@ class Issuing:
         self.issuer = config.issuer
         self.access_life: timedelta = config.tokens.access_token_life
         self.retry_window: timedelta = config.tokens.refresh_retry_window
-        self.idle: timedelta = config.sessions.idle
+        self.limits = config.sessions.limits
         self.staleness_bound: timedelta = config.standing.staleness_bound
         self.grace: timedelta = config.standing.grace
 
@@ -43,7 +43,7 @@ class Issuing:
         silent for longer than the grace. Raises StandingStale when it must be asked first.
         """
         now = self.clock.now()
-        found = tx.grants.alive(grant_id, now, idle_since=now - self.idle, jti=jti)
+        found = tx.grants.alive(grant_id, now, limits=self.limits, jti=jti)
         if found is None:
             raise Refusal("invalid_grant", Reason.GRANT_NOT_ALIVE, "The grant has ended")
         grant, account, word_at = found
@@ -76,7 +76,8 @@ class Issuing:
                 place = establishment if is_here else tx.establishments.get(attachment.establishment_id)
                 if place is not None and place.ended_at is None:
                     pairs.append((attachment, place))
-        return Subject(account, establishment, tuple(pairs), grant.zone, self.clock.now())
+        zone = Zone(grant.zone, grant.zone_kind, grant.zone_why)
+        return Subject(account, establishment, tuple(pairs), zone, self.clock.now())
 
     def tokens(
         self,

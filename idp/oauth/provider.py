@@ -4,6 +4,7 @@ Builds the machine endpoints, validates authorization requests, and finishes sig
 """
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -27,30 +28,35 @@ from idp.oauth.keys import PUBLISHED_FOR, Keys
 from idp.oauth.message import JSON_TYPE, AuthorizationResponse, ProtocolRequest, ProtocolResponse, json_response
 from idp.oauth.server import Server
 from idp.oauth.tokens import Mint
+from idp.signin.devices import Tell
 from idp.signin.directories import AskStanding
 from idp.signin.interaction import AuthorizationRequest, Finish
-from idp.signin.session import write_session
+from idp.signin.session import Written, write_session
+from idp.signin.whereabouts import told
 from idp.store.base import Code, Grant, Session
 from idp.store.database import Database, Transaction
 
 
 class Finished:
-    """The end of a sign-in: what goes to the application, and the new Session cookie, or None to keep the present one."""
+    """The end of a sign-in: what goes to the application, and what the browser's cookies become."""
 
-    __slots__ = ("response", "session_token")
+    __slots__ = ("response", "written")
 
-    def __init__(self, response: AuthorizationResponse, session_token: str | None) -> None:
+    def __init__(self, response: AuthorizationResponse, written: Written) -> None:
         self.response = response
-        self.session_token = session_token
+        self.written = written
 
 
 class Provider:
     """One OpenID Provider."""
 
-    def __init__(self, config: Config, database: Database, keyring: Keyring, clock: Clock, *, ask_standing: AskStanding) -> None:
+    def __init__(
+        self, config: Config, database: Database, keyring: Keyring, clock: Clock, *, ask_standing: AskStanding, tell: Tell
+    ) -> None:
         self._config = config
         self._database = database
         self._clock = clock
+        self._tell = tell
         self.keys = Keys(database, keyring, clock)
         self.mint = Mint(config, self.keys, clock)
         self.registry = ClientRegistry()
@@ -147,17 +153,24 @@ class Provider:
                 raise Refused(Reason.UNKNOWN_CLIENT, "withdrawn while signing in")
             if not client.accepts_redirect(request.redirect_uri):
                 raise Refused(Reason.REDIRECT_URI_MISMATCH, "taken from the registration while signing in")
-            session, session_token = write_session(tx, finish, clock=self._clock, settings=self._config.sessions, origin=origin)
+            settings = self._config.sessions
+            written = write_session(tx, finish, clock=self._clock, settings=settings, origin=origin, tell=self._tell)
+            origin = told(origin, finish.grounds.whereabouts)
             life = client.settings.offline_life or self._config.tokens.offline_life
-            grant = self._add_grant(tx, request, finish, session, offline_life=life)
+            grant = self._add_grant(tx, request, finish, written.session, offline_life=life)
             self._add_code(tx, request, grant, code)
             if finish.consented:
                 tx.clients.consent(finish.account_id, request.client_id, scope=frozenset(request.consent_scope), now=self._clock.now())
                 tx.events.append(self._event(EventType.CONSENT_GIVEN, grant, origin, scope=request.consent_scope))
             details = {"degraded": True} if finish.is_degraded else {}
-            tx.events.append(self._event(EventType.AUTHORIZATION_GRANTED, grant, origin, scope=request.scope, **details))
+            granted = self._event(EventType.AUTHORIZATION_GRANTED, grant, origin, scope=request.scope, **details)
+            # With a proof the sign-in's own Event has the decision.
+            is_silent = finish.proof is None and not finish.factors
+            session = written.session
+            decision = finish.grounds.decision if is_silent else None
+            tx.events.append(replace(granted, decision=decision, device_id=session.device_id, workstation_id=finish.grounds.workstation_id))
         response = respond(request.redirect_uri, request.response_mode, [("code", code)], state=request.state, issuer=self._config.issuer)
-        return Finished(response, session_token)
+        return Finished(response, written)
 
     def _add_grant(
         self, tx: Transaction, request: AuthorizationRequest, finish: Finish, session: Session, *, offline_life: timedelta
@@ -175,9 +188,12 @@ class Provider:
             claims=request.claims,
             claims_locales=request.claims_locales,
             auth_time=session.auth_time,
-            amr=session.amr,
-            acr=session.acr,
-            zone=session.zone,
+            amr=finish.grounds.assurance.amr,
+            acr=finish.acr or session.acr,
+            # Where the person is now: a Session of the LAN may have gone home since.
+            zone=finish.grounds.whereabouts.zone,
+            zone_kind=finish.grounds.whereabouts.kind,
+            zone_why=finish.grounds.whereabouts.why,
             is_offline=is_offline,
             has_tokens=False,
             created_at=now,

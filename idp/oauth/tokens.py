@@ -118,6 +118,8 @@ class Mint:
                 "sid": grant.session_id,
                 "grant": grant.id,
                 "zone": grant.zone,
+                "zone_kind": grant.zone_kind,
+                "zone_why": grant.zone_why,
                 **_degraded(live),
             }
         return self._sign(claims, client.settings.access_token_signed_response_alg, "at+jwt"), jti

@@ -124,11 +124,6 @@ def reinstate(tx: Transaction, account: Account, author: Author, *, clock: Clock
     _record(tx, EventType.ACCOUNT_REINSTATED, account, author, clock=clock)
 
 
-def record_unblocked(tx: Transaction, account: Account, author: Author, *, clock: Clock) -> None:
-    """The audit line of failures that an operator makes forgotten; the counters themselves are the throttle's."""
-    _record(tx, EventType.ACCOUNT_UNBLOCKED, account, author, clock=clock)
-
-
 def named(tx: Transaction, text: str, *, establishment_id: str | None = None) -> Account:
     """The Account that an operator names by id or identifier; raises AccountRefused when there is none, or several."""
     by_id = tx.people.get(text.strip().upper())

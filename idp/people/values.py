@@ -8,10 +8,10 @@ import unicodedata
 from datetime import date, timedelta
 
 from idp.errors import VestibuleError
+from idp.messages.address import EMAIL, LONGEST_EMAIL, parse_phone
 from idp.signin.local import normalise_identifier
 
 USERNAME = re.compile(r"^[a-z0-9](?:[a-z0-9._'+-]{0,118}[a-z0-9])?$")
-EMAIL = re.compile(r"^[^@\s\"<>(),;:\\]{1,64}@(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$")
 STAFF_NUMBER = re.compile(r"^[a-z0-9](?:[a-z0-9./_-]{0,38}[a-z0-9])?$")
 FRENCH_DAY = re.compile(r"^(\d{1,2})[/.-](\d{1,2})[/.-](\d{4})$")
 SPREADSHEET_EPOCH = date(1899, 12, 30)
@@ -32,7 +32,7 @@ def username(text: str) -> str:
 def email(text: str) -> str:
     """A normalised e-mail address; raises ValueRefused."""
     value = normalise_identifier(text)
-    if len(value) > 254 or not EMAIL.match(value):
+    if len(value) > LONGEST_EMAIL or not EMAIL.match(value):
         raise ValueRefused("email", f"{text!r} is not an e-mail address")
     return value
 
@@ -56,19 +56,11 @@ def person_name(text: str, what: str) -> str:
 
 
 def phone_number(text: str) -> str:
-    """A phone number in E.164; a French one may be written with or without +33, and without the zero a spreadsheet ate."""
-    digits = re.sub(r"[\s.\-()/\u00a0\u202f]", "", text.strip().lstrip("'"))
-    if digits.startswith("+330"):
-        digits = "+33" + digits[4:]
-    elif digits.startswith("00"):
-        digits = "+" + digits[2:]
-    elif re.fullmatch(r"0\d{9}", digits):
-        digits = "+33" + digits[1:]
-    elif re.fullmatch(r"[1-9]\d{8}", digits):
-        digits = "+33" + digits
-    if not re.fullmatch(r"\+[1-9]\d{6,14}", digits):
-        raise ValueRefused("phone", f"{text!r} is not a phone number")
-    return digits
+    """A phone number in E.164, as people write it in France too; raises ValueRefused."""
+    try:
+        return parse_phone(text)
+    except ValueError as error:
+        raise ValueRefused("phone", f"{text!r} is not a phone number") from error
 
 
 def day(text: str, what: str) -> date:

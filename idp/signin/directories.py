@@ -13,11 +13,13 @@ from connectors.base import (
     ChangeRequired,
     CredentialsRefused,
     Directory,
+    Gate,
     Identity,
     PersonNotUsable,
     SourceMisbehaved,
     SourceUnreachable,
     State,
+    TryWithheld,
 )
 from idp.audit import Origin, Reason
 
@@ -49,6 +51,7 @@ class Recognition:
     subject: str | None = None
     state: State | None = None
     is_proven: bool = False
+    is_withheld: bool = False  # the gate did not let the password be tried
     trouble: str | None = None
 
 
@@ -71,11 +74,12 @@ class Directories:
         """By name; None when the configuration has none of that name (any more)."""
         return self._opened.get(name)
 
-    def recognise(self, identifier: str, password: str, first: str | None) -> Recognition:
-        """Ask until one knows the person and the password is right. `first` is the directory that the identifier is known from."""
+    def recognise(self, identifier: str, password: str, first: str | None, *, gate: Gate) -> Recognition:
+        """Ask until one knows the person and the password is right. `first` is the directory that the identifier is known from; `gate` says at each
+        whether the password may be tried."""
         answers: list[Recognition] = []
         for directory in sorted(self, key=lambda directory: directory.name != first):
-            answer = _ask(directory, identifier, password)
+            answer = _ask(directory, identifier, password, gate)
             if answer.identity is not None or answer.is_proven:
                 return answer
             answers.append(answer)
@@ -89,16 +93,18 @@ class Directories:
             directory.close()
 
 
-def _ask(directory: Directory, identifier: str, password: str) -> Recognition:
+def _ask(directory: Directory, identifier: str, password: str, gate: Gate) -> Recognition:
     name = directory.name
     try:
-        return Recognition(identity=directory.authenticate(identifier, password), connector=name)
+        return Recognition(identity=directory.authenticate(identifier, password, gate=gate), connector=name)
     except ChangeRequired as change:
         return Recognition(identity=change.identity, must_change=True, connector=name)
     except CredentialsRefused as refused:
         if refused.subject is None:
             return NOBODY
         return Recognition(refusal=Reason.WRONG_PASSWORD, connector=name, subject=refused.subject)
+    except TryWithheld as withheld:
+        return Recognition(refusal=Reason.THROTTLED, connector=name, subject=withheld.subject, is_withheld=True)
     except PersonNotUsable as refused:
         reason = REASON_OF_STATE[refused.state]
         return Recognition(refusal=reason, connector=name, subject=refused.subject, state=refused.state, is_proven=refused.is_proven)
@@ -111,7 +117,8 @@ def _ask(directory: Directory, identifier: str, password: str) -> Recognition:
 
 
 def _weight(answer: Recognition, first: str | None) -> int:
-    """Which refusal to keep: the person's own directory could not be asked; one knows them; another could not be asked; nobody knows them."""
+    """Which refusal to keep: the person's own directory could not be asked; one knows them; another could not be asked; nobody knows them (and the
+    name is one that is not tried any more; or it was tried)."""
     if answer.trouble is not None:
-        return 3 if answer.connector == first else 1
-    return 2 if answer.subject is not None else 0
+        return 4 if answer.connector == first else 2
+    return 3 if answer.subject is not None else int(answer.is_withheld)

@@ -1,80 +1,27 @@
 """The dispatcher: what a sign-in needs next, exactly one Step.
 
 Owns the order of the questions (`decide_step`, pure, on frozen Facts) and nothing of how a Step is carried out: every Step comes back here. facts.py
-gathers; the rules themselves are in policies/. Sources: OpenID Connect Core 1.0 sections 3.1.2.1 (prompt, max_age, id_token_hint), 3.1.2.3,
-3.1.2.6 and 5.5.1.1 (essential acr).
+gathers, gate.py asks the rules, which are in policies/. Sources: OpenID Connect Core 1.0 sections 3.1.2.1 (prompt, max_age, id_token_hint,
+acr_values), 3.1.2.3, 3.1.2.6 and 5.5.1.1 (essential acr), RFC 9470 section 5.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from enum import StrEnum
 
 from idp.audit import Reason
 from idp.crypto import digest
-from idp.signin.interaction import AuthorizationRequest, Finish, Interaction
-from idp.signin.local import SUPPORTED_ACR
-from idp.store.base import Account, Client, Establishment, Session
-from policies.access import AccessFacts, choose, decide, usable_attachments
-from policies.sessions import SessionLimits, needs_fresh_authentication, over_limit
-
-
-class StepKind(StrEnum):
-    """What is to be done next. FINISH and DENY end the sign-in; every other kind asks the person something."""
-
-    SELECT_ACCOUNT = "select_account"
-    LOGIN = "login"
-    CHOOSE_ESTABLISHMENT = "choose_establishment"
-    CHANGE_PASSWORD = "change_password"  # noqa: S105  # the name of a step, not a password
-    CLOSE_SESSION = "close_session"
-    CONSENT = "consent"
-    DENY = "deny"
-    FINISH = "finish"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """The next step, with what its page or its end needs; the other fields are empty.
-
-    `error` is the OAuth error that refuses the request when the step is not carried out; None on a DENY whose client is not proven any more, which
-    may only be answered by a page. `must_redirect`: answer the client at once with `error`, no page may be shown or could help.
-    """
-
-    kind: StepKind
-    reason: Reason | None = None
-    error: str | None = None
-    must_redirect: bool = False
-    account: Account | None = None
-    establishment: Establishment | None = None
-    choices: tuple[Establishment, ...] = ()
-    suggested_id: str | None = None
-    sessions: tuple[Session, ...] = ()
-    scopes: tuple[str, ...] = ()
-    finish: Finish | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """All that a Step is decided on, at one instant.
-
-    `session` is live and this browser's. `account` is the proof's, else the Session's. `establishments` are those of the account's attachments, by
-    id. `other_sessions` are the account's live ones elsewhere, oldest first, gathered only when a new one would be opened. `word_at` is when the
-    account's directories last spoke of it, None when it is in none; after `longest_silence` nothing is given on their word any more.
-    """
-
-    now: datetime
-    interaction: Interaction
-    session: Session | None
-    client: Client | None
-    account: Account | None
-    access: AccessFacts
-    establishments: dict[str, Establishment]
-    other_sessions: tuple[Session, ...]
-    consented_scope: frozenset[str]
-    limits: SessionLimits
-    word_at: datetime | None
-    longest_silence: timedelta
-
+from idp.signin import gate
+from idp.signin.enrolment import KINDS_THAT_SHOW, SHOWING
+from idp.signin.facts import Facts, active_establishment
+from idp.signin.gate import FactorChoice, Judgement
+from idp.signin.ground import Ground
+from idp.signin.interaction import AuthorizationRequest, Finish
+from idp.signin.step import Step, StepKind
+from idp.store.base import Account, Client, Establishment
+from policies.access import decide, usable_attachments
+from policies.assurance import ACR_ORDER, LEVEL_NEEDS_TWO_FACTORS, Missing, Need
+from policies.enrolment import ENROLMENT_NEEDS_FACTOR, ENROLMENT_SIGN_IN_TOO_OLD, Grace
+from policies.sessions import needs_fresh_authentication, over_limit
 
 SILENT_ERROR = {
     StepKind.LOGIN: ("login_required", Reason.LOGIN_REQUIRED),
@@ -82,13 +29,16 @@ SILENT_ERROR = {
     StepKind.CONSENT: ("consent_required", Reason.CONSENT_REQUIRED),
     StepKind.CHOOSE_ESTABLISHMENT: ("interaction_required", Reason.INTERACTION_REQUIRED),
     StepKind.CHANGE_PASSWORD: ("interaction_required", Reason.INTERACTION_REQUIRED),
+    # Somebody is signed in and must only show more: an application that took "login_required" for a sign-out would be wrong.
+    StepKind.FACTOR: ("interaction_required", Reason.INTERACTION_REQUIRED),
+    StepKind.ENROL: ("interaction_required", Reason.INTERACTION_REQUIRED),
     StepKind.CLOSE_SESSION: ("interaction_required", Reason.INTERACTION_REQUIRED),
 }
 
 
 def decide_step(facts: Facts) -> Step:
     """The one next Step. With prompt=none every Step that would show a page becomes the OpenID Connect error that stands for it."""
-    step = next(step for check in _CHECKS if (step := check(facts)) is not None)
+    step = _first(_BEFORE, facts) or _judged(facts)
     request = facts.interaction.request
     if request is None or not request.is_silent or step.kind is StepKind.FINISH or step.error is None:
         return step
@@ -96,25 +46,6 @@ def decide_step(facts: Facts) -> Step:
         return replace(step, must_redirect=True)
     error, reason = SILENT_ERROR[step.kind]
     return replace(step, error=error, reason=reason, must_redirect=True)
-
-
-def active_establishment(facts: Facts) -> tuple[str | None, bool, str | None]:
-    """The establishment's id, else whether to ask, and which to suggest.
-
-    The first hint that opens this client wins: the request's, then what the person chose on the page, then the Session's.
-    """
-    last = facts.account.last_establishment_id if facts.account else None
-    interaction, session = facts.interaction, facts.session
-    hinted = interaction.request.establishment_hint if interaction.request else None
-    of_hint = next((key for key, place in facts.establishments.items() if hinted is not None and place.slug == hinted), None)
-    is_same_person = session is not None and facts.account is not None and session.account_id == facts.account.id
-    of_session = session.establishment_id if session is not None and is_same_person else None
-    choice = choose(facts.access, None, last)
-    for wanted in (of_hint, interaction.establishment_id, of_session):
-        if wanted is not None and (found := choose(facts.access, wanted, last)).establishment_id == wanted:
-            choice = found
-            break
-    return choice.establishment_id, choice.must_ask, choice.suggested
 
 
 def _check_client(facts: Facts) -> Step | None:
@@ -125,10 +56,9 @@ def _check_client(facts: Facts) -> Step | None:
 
 def _check_assurance(facts: Facts) -> Step | None:
     request = facts.interaction.request
-    if request is None or not request.essential_acr or SUPPORTED_ACR.intersection(request.essential_acr):
+    if request is None or not request.essential_acr or not set(ACR_ORDER).isdisjoint(request.essential_acr):
         return None
-    reason = Reason.UNMET_AUTHENTICATION_REQUIREMENTS
-    return Step(kind=StepKind.DENY, reason=reason, error=str(reason), must_redirect=True)
+    return _unmet(facts)
 
 
 def _check_person(facts: Facts) -> Step | None:
@@ -142,15 +72,15 @@ def _check_person(facts: Facts) -> Step | None:
     login = Step(kind=StepKind.LOGIN, error="access_denied", account=facts.account)
     if session is None or facts.account is None:
         return replace(login, account=None)
+    if session.is_locked:
+        return login
     if request is None:
-        return None
+        return login if interaction.step_up == "sign_in" else None
     if request.hinted_account_id not in {None, session.account_id} or "login" in request.prompt:
         return login
     if "select_account" in request.prompt and not interaction.selected_session:
         return Step(kind=StepKind.SELECT_ACCOUNT, error="access_denied", account=facts.account)
     if needs_fresh_authentication(session.auth_time, _max_age_seconds(request, facts.client), facts.now):
-        return login
-    if request.essential_acr and session.acr not in request.essential_acr:
         return login
     return None
 
@@ -186,6 +116,151 @@ def _check_establishment(facts: Facts) -> Step | None:
     )
 
 
+def _first(checks: Iterable[Callable[[Facts], Step | None]], facts: Facts) -> Step | None:
+    return next((step for check in checks if (step := check(facts)) is not None), None)
+
+
+def _judged(facts: Facts) -> Step:
+    """From here on the person may be let in, at one establishment: the rules are asked once, and what they said goes with every later Step."""
+    account, ground = facts.account, facts.ground
+    place = facts.establishments.get(active_establishment(facts)[0] or "")
+    if account is None or ground is None or place is None:
+        return Step(kind=StepKind.DENY, reason=Reason.NOTHING_SAID, error="access_denied", account=account)
+    judgement = gate.judge(facts, account, place, ground)
+    known = _Known(facts, judgement, ground, account, place)
+    step = known.ask() or _first(_AFTER, facts) or known.finish()
+    return replace(
+        step, establishment=place, whereabouts=ground.whereabouts, decision=judgement.as_json() if step.kind is StepKind.DENY else None
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A sign-in of somebody at an establishment, judged."""
+
+    facts: Facts
+    judgement: Judgement
+    ground: Ground
+    account: Account
+    place: Establishment
+
+    def ask(self) -> Step | None:
+        """The proof to ask next: what the rules and the level want, then what the client insists on, then what it would like."""
+        if self.judgement.is_denied:
+            return self._deny(Reason.DENIED_BY_RULE)
+        request = self.facts.interaction.request
+        if (step := self._ask_for(())) is not None:
+            return step
+        if (step := self._ask_again()) is not None:
+            return step
+        if request is not None and request.essential_acr and (step := self._ask_for(request.essential_acr)) is not None:
+            return step if step.kind is not StepKind.DENY else _unmet(self.facts)
+        if request is not None and not (request.is_silent or self.facts.interaction.declined):
+            # In the order of preference (Core section 3.1.2.1), and voluntary: what cannot be had is gone without (section 5.5.1.1).
+            wish = tuple(acr for acr in request.acr_values if acr in ACR_ORDER)[:1]
+            if wish and self._missing(wish).kind is not Need.NOTHING and (factors := self._choices(wish)):
+                return replace(self._factor(factors), is_optional=True)
+        return self._ask_to_enrol()
+
+    def finish(self) -> Step:
+        """Nothing is missing."""
+        facts, interaction = self.facts, self.facts.interaction
+        grounds = gate.grounds(facts, self.judgement, self.ground, account=self.account, place=self.place)
+        essential = interaction.request.essential_acr if interaction.request else ()
+        finish = Finish(
+            request=interaction.request,
+            account_id=self.account.id,
+            establishment_id=self.place.id,
+            proof=interaction.proof,
+            session=facts.session,
+            grounds=grounds,
+            factors=tuple(given for given in interaction.factors if given.account_id == self.account.id),
+            acr=gate.told_acr(grounds.assurance.acr, essential),
+            closing_session_id=interaction.closing_session_id,
+            consented=interaction.consented,
+            interaction_digest=digest(interaction.id),
+            is_degraded=facts.is_degraded,
+        )
+        return Step(kind=StepKind.FINISH, account=self.account, finish=finish)
+
+    def _ask_for(self, acr: tuple[str, ...]) -> Step | None:
+        wanted = self._missing(acr)
+        if wanted.kind is Need.NOTHING:
+            return None
+        if wanted.kind is Need.SIGN_IN:
+            return Step(kind=StepKind.LOGIN, error="access_denied", account=self.account)
+        if wanted.kind is Need.UNATTAINABLE:
+            return self._deny(Reason.LEVEL_NOT_REACHABLE)
+        if factors := self._choices(acr):
+            return self._factor(factors)
+        if not acr and self._is_spared(wanted):
+            return None
+        kinds = frozenset({"passkey"}) if wanted.kind is Need.PHISHING_RESISTANT else gate.KINDS_OF_SECOND_FACTOR
+        return self._enrol(kinds & self.facts.terms.offered)
+
+    def _ask_to_enrol(self) -> Step | None:
+        """Nobody needs it today, but the establishment's grace is over: from the LAN, at a sign-in, the person must add a factor."""
+        is_signing_in = self.facts.interaction.proof is not None and not self.account.is_break_glass
+        if not is_signing_in or self.place.enrolment_grace_days <= 0 or gate.has_second_factor(self.ground):
+            return None
+        if gate.grace_of(self.facts, self.ground, account=self.account, place=self.place) is not Grace.DUE:
+            return None
+        step = self._enrol(gate.KINDS_OF_SECOND_FACTOR & self.facts.terms.offered)
+        return step if step.kind is StepKind.ENROL else None
+
+    def _ask_again(self) -> Step | None:
+        """Our own pages want a factor given now, whatever the Session has proven before."""
+        interaction = self.facts.interaction
+        is_given = any(given.account_id == self.account.id and given.method in SHOWING for given in interaction.factors)
+        if interaction.step_up != "second_factor" or is_given:
+            return None
+        # What would not speak for a change of factors is not asked, and a pass not used up, for nothing.
+        factors = tuple(choice for choice in gate.all_choices(self.ground) if choice.kind in KINDS_THAT_SHOW)
+        return self._factor(factors) if factors else None
+
+    def _is_spared(self, wanted: Missing) -> bool:
+        """The level alone wants it, and the establishment gives people without a factor some days to get one."""
+        if wanted.reason != LEVEL_NEEDS_TWO_FACTORS or gate.has_second_factor(self.ground):
+            return False
+        return gate.grace_of(self.facts, self.ground, account=self.account, place=self.place) is Grace.SPARED
+
+    def _enrol(self, kinds: frozenset[str]) -> Step:
+        """Add a factor here, if that may be; else say why not, and whom to ask."""
+        if not kinds:
+            return self._deny(Reason.NO_FACTOR_ENROLLED)
+        asking = gate.asking(self.facts, self.judgement, self.ground, account=self.account, place=self.place)
+        decision = gate.enrolment(self.facts, asking, self.ground, self.place)
+        step = Step(kind=StepKind.ENROL, error="access_denied", account=self.account, kinds=kinds, asking=asking)
+        if decision.is_allowed:
+            return step
+        if ENROLMENT_SIGN_IN_TOO_OLD in decision.reasons:
+            return Step(kind=StepKind.LOGIN, error="access_denied", account=self.account)
+        if ENROLMENT_NEEDS_FACTOR in decision.reasons and (factors := gate.all_choices(self.ground)):
+            return self._factor(factors)
+        if "enrol" in self.ground.means.passes:
+            return replace(step, reason=Reason(decision.reasons[0]), asks_pass=True)
+        return self._deny(Reason.NO_FACTOR_ENROLLED)
+
+    def _factor(self, factors: tuple[FactorChoice, ...]) -> Step:
+        may_remember = gate.may_remember(self.place, self.ground)
+        return Step(kind=StepKind.FACTOR, error="access_denied", account=self.account, factors=factors, may_remember=may_remember)
+
+    def _deny(self, reason: Reason) -> Step:
+        return Step(kind=StepKind.DENY, reason=reason, error="access_denied", account=self.account)
+
+    def _missing(self, acr: tuple[str, ...]) -> Missing:
+        return gate.still_missing(self.facts, self.judgement, self.account, self.place, acr)
+
+    def _choices(self, acr: tuple[str, ...]) -> tuple[FactorChoice, ...]:
+        return gate.choices(self.facts, self.judgement, self.ground, account=self.account, place=self.place, acr=acr)
+
+
+def _unmet(facts: Facts) -> Step:
+    """An essential acr that cannot be had (Core section 5.5.1.1, RFC 9470 section 5): the client is told, and no page could help."""
+    reason = Reason.UNMET_AUTHENTICATION_REQUIREMENTS
+    return Step(kind=StepKind.DENY, reason=reason, error=str(reason), must_redirect=True, account=facts.account)
+
+
 def _check_session_limit(facts: Facts) -> Step | None:
     interaction, account = facts.interaction, facts.account
     if interaction.proof is None or account is None:
@@ -210,24 +285,6 @@ def _check_consent(facts: Facts) -> Step | None:
     return Step(kind=StepKind.CONSENT, error="access_denied", account=facts.account, scopes=request.consent_scope)
 
 
-def _finish(facts: Facts) -> Step:
-    establishment_id, _, _ = active_establishment(facts)
-    if facts.account is None or establishment_id is None:
-        return Step(kind=StepKind.DENY, reason=Reason.NOTHING_SAID, error="access_denied", account=facts.account)
-    interaction = facts.interaction
-    finish = Finish(
-        request=interaction.request,
-        account_id=facts.account.id,
-        establishment_id=establishment_id,
-        proof=interaction.proof,
-        session=facts.session,
-        closing_session_id=interaction.closing_session_id,
-        consented=interaction.consented,
-        interaction_digest=digest(interaction.id),
-    )
-    return Step(kind=StepKind.FINISH, account=facts.account, establishment=facts.establishments.get(establishment_id), finish=finish)
-
-
 def _max_age_seconds(request: AuthorizationRequest, client: Client | None) -> int | None:
     if request.max_age_seconds is not None:
         return request.max_age_seconds
@@ -235,8 +292,8 @@ def _max_age_seconds(request: AuthorizationRequest, client: Client | None) -> in
     return None if default is None else int(default.total_seconds())
 
 
-# The order is the promise: who, then whether they may, then with what, then where, then what the client gets.
-_CHECKS: tuple[Callable[[Facts], Step | None], ...] = (
+# The order is the promise: who, then whether they may, then with what, then where; the rules; then what the client gets.
+_BEFORE: tuple[Callable[[Facts], Step | None], ...] = (
     _check_client,
     _check_assurance,
     _check_person,
@@ -244,7 +301,5 @@ _CHECKS: tuple[Callable[[Facts], Step | None], ...] = (
     _check_access,
     _check_password,
     _check_establishment,
-    _check_session_limit,
-    _check_consent,
-    _finish,
 )
+_AFTER: tuple[Callable[[Facts], Step | None], ...] = (_check_session_limit, _check_consent)

@@ -34,6 +34,11 @@ class FactorRefused(Refused):
         self.tries_left = tries_left
 
     @property
+    def is_unreachable(self) -> bool:
+        """Whether nothing was wrong with the proof: the person's directory does not answer."""
+        return self.reason == Reason.DIRECTORY_UNREACHABLE
+
+    @property
     def wait_minutes(self) -> int:
         """Whole minutes to wait, rounded up."""
         return math.ceil(self.wait / timedelta(minutes=1))

@@ -1,20 +1,64 @@
 """Gathers what the dispatcher decides on, in the caller's transaction, with as few statements as the question needs.
 
-A silent authorization costs the account, its attachments and one statement for each establishment among them: it is the hot path. Reads the store
-only; decides nothing.
+A silent authorization costs the account, its attachments, one statement for each establishment among them, and the ground under it (ground.py): it is
+the hot path. Reads the store only; all that it concludes is which establishment is meant, since the ground is asked for one.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from idp.signin.dispatch import Facts
+from idp.signin.ground import Ground, Survey
 from idp.signin.interaction import Interaction
 from idp.store.base import Account, Attachment, Client, Establishment, Session
 from idp.store.database import Transaction
-from policies.access import AccessFacts, AttachmentFacts
+from policies.access import AccessFacts, AttachmentFacts, choose, usable_attachments
+from policies.assurance import Method
+from policies.rules import RuleSet
 from policies.sessions import SessionFacts, SessionLimits, Standing, standing
 
 LoadClient = Callable[[Transaction, str], Client | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the configuration says of judging: the rules, the kinds of factors that may be added, how long one that was proven speaks for another."""
+
+    rules: RuleSet
+    offered: frozenset[str] = frozenset({"totp", "passkey", "sms"})
+    recent: timedelta = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """All that a Step is decided on, at one instant.
+
+    `session` is live and this browser's. `account` is the proof's, else the Session's. `establishments` are those of the account's attachments, by
+    id. `other_sessions` are the account's live ones elsewhere, oldest first, gathered only when a new one would be opened. `word_at` is when the
+    account's directories last spoke of it, None when it is in none; after `longest_silence` nothing is given on their word any more. `ground` is None
+    until the establishment is settled.
+    """
+
+    now: datetime
+    interaction: Interaction
+    session: Session | None
+    client: Client | None
+    account: Account | None
+    access: AccessFacts
+    establishments: dict[str, Establishment]
+    other_sessions: tuple[Session, ...]
+    consented_scope: frozenset[str]
+    limits: SessionLimits
+    terms: Terms
+    word_at: datetime | None
+    longest_silence: timedelta
+    staleness_bound: timedelta = timedelta.max
+    ground: Ground | None = None
+
+    @property
+    def is_degraded(self) -> bool:
+        """Whether the person's directory could not be asked, and its last word is used for a while."""
+        return self.word_at is not None and self.now - self.word_at > self.staleness_bound
 
 
 def gather(
@@ -24,10 +68,16 @@ def gather(
     *,
     now: datetime,
     limits: SessionLimits,
+    terms: Terms,
     load_client: LoadClient,
+    survey: Survey | None = None,
     longest_silence: timedelta = timedelta.max,
+    staleness_bound: timedelta = timedelta.max,
 ) -> Facts:
-    """The Facts at `now`. `session` is this browser's live Session; `load_client` answers None for a client that has ended."""
+    """The Facts at `now`. `session` is this browser's live Session; `load_client` answers None for a client that has ended.
+
+    Without a `survey` there is no ground to judge on.
+    """
     request = interaction.request
     client = load_client(tx, request.client_id) if request else None
     account_id = interaction.proof.account_id if interaction.proof else session.account_id if session else None
@@ -36,7 +86,7 @@ def gather(
     attachments = tx.people.attachments(account.id) if account else ()
     places = _places(tx, attachments)
     asks_consent = client is not None and client.settings.require_consent
-    return Facts(
+    facts = Facts(
         now=now,
         interaction=interaction,
         session=session,
@@ -47,9 +97,41 @@ def gather(
         other_sessions=live_sessions(tx, account.id, now=now, limits=limits, but=session) if account and interaction.proof else (),
         consented_scope=tx.clients.consented_scope(account.id, client.client_id) if account and client and asks_consent else frozenset(),
         limits=limits,
+        terms=terms,
         word_at=word_at,
         longest_silence=longest_silence,
+        staleness_bound=staleness_bound,
     )
+    place = places.get(active_establishment(facts)[0] or "")
+    if survey is None or place is None or account is None:
+        return facts
+    was_spared = session is not None and any(proof.method == Method.REMEMBERED_DEVICE for proof in session.proofs)
+    asks_device = interaction.proof is not None or bool(interaction.factors) or was_spared or "device_known" in terms.rules.looks_at
+    return replace(facts, ground=survey(tx, account, place, asks_device=asks_device, now=now))
+
+
+def active_establishment(facts: Facts) -> tuple[str | None, bool, str | None]:
+    """The establishment's id, else whether to ask, and which to suggest.
+
+    The first hint that opens this client wins: the request's, then what the person chose on the page, then the Session's.
+    """
+    last = facts.account.last_establishment_id if facts.account else None
+    interaction, session = facts.interaction, facts.session
+    hinted = interaction.request.establishment_hint if interaction.request else None
+    of_hint = next((key for key, place in facts.establishments.items() if hinted is not None and place.slug == hinted), None)
+    is_same_person = session is not None and facts.account is not None and session.account_id == facts.account.id
+    of_session = session.establishment_id if session is not None and is_same_person else None
+    choice = choose(facts.access, None, last)
+    for wanted in (of_hint, interaction.establishment_id, of_session):
+        if wanted is not None and (found := choose(facts.access, wanted, last)).establishment_id == wanted:
+            choice = found
+            break
+    return choice.establishment_id, choice.must_ask, choice.suggested
+
+
+def profiles_at(facts: Facts, establishment_id: str) -> frozenset[str]:
+    """The person's profiles at an establishment, of the attachments that open the client now."""
+    return frozenset(one.profile for one in usable_attachments(facts.access) if one.establishment_id == establishment_id)
 
 
 def access_of(tx: Transaction, account: Account, client: Client, *, now: datetime) -> AccessFacts:
@@ -73,8 +155,8 @@ def session_standing(session: Session, limits: SessionLimits, now: datetime) -> 
 
 
 def session_facts(session: Session) -> SessionFacts:
-    """The four instants that the policy looks at."""
-    return SessionFacts(session.created_at, session.last_active_at, session.expires_at, session.ended_at)
+    """The four instants that the policy looks at, and where the Session is."""
+    return SessionFacts(session.created_at, session.last_active_at, session.expires_at, session.ended_at, is_shared=session.is_shared)
 
 
 def _places(tx: Transaction, attachments: tuple[Attachment, ...]) -> dict[str, Establishment]:

@@ -1,7 +1,8 @@
 """The Interaction: one authorization request in progress, and how it is kept.
 
 Owns the values AuthorizationRequest, Proof, Interaction and Finish, and their store (ephemeral, expiring, tied to one browser). The request is
-validated once by idp/oauth/authorize.py and frozen here. `request` is None when a person signs in to our own account page.
+validated once by idp/oauth/authorize.py and frozen here. `request` is None when a person signs in to our own account page. A first proof says who is
+there; second proofs (factor.py) only say it again, by other means.
 """
 
 import dataclasses
@@ -14,7 +15,10 @@ from typing import Any
 from idp.clock import Clock
 from idp.crypto import digest, same
 from idp.errors import Refused
-from idp.store.base import Ephemeral, Session
+from idp.signin.factor import FactorProof
+from idp.store.base import Ephemeral, Session, StoredProof
+from policies.assurance import Assurance, Method
+from policies.zones import Whereabouts
 
 KIND = "interaction"
 LOCAL = "local"  # the connector of passwords kept here
@@ -58,13 +62,18 @@ class AuthorizationRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """Who a connector said is there, when, and by what means (RFC 8176 values in `amr`)."""
+    """Who a connector said is there, when, and by what means: `method` for the rules, `amr` (RFC 8176) and `acr` for the trail of this proof alone.
+
+    `factor_id` is the passkey of somebody who signed in with that and nothing else.
+    """
 
     account_id: str
     auth_time: datetime
     amr: tuple[str, ...]
     acr: str
     connector: str
+    method: str = Method.PASSWORD
+    factor_id: str | None = None
     must_change_password: bool = False
     credential_at: datetime | None = None  # when the local password that was proven was set: the proof dies with it
 
@@ -83,7 +92,13 @@ class Interaction:
     created_at: datetime
     request: AuthorizationRequest | None
     return_to: str = "/account"  # where to go when `request` is None; always one of our own paths
+    step_up: str | None = None  # asked by our own pages of who is signed in: "sign_in", the first proof again, or "second_factor"
     proof: Proof | None = None
+    factors: tuple[FactorProof, ...] = ()
+    factor_kind: str | None = None  # which of several second factors the person wants to use, or to add
+    remembers_device: bool = False  # the person asked not to be asked again in this browser
+    pass_digest: str | None = None  # of a pass to add a first factor: checked, and used up with the addition
+    declined: bool = False  # the person goes on without what the client would have liked
     selected_session: bool = False  # prompt=select_account: the person chose to go on as the Session's person
     establishment_id: str | None = None
     consented: bool = False
@@ -93,11 +108,45 @@ class Interaction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceUse:
+    """What becomes of the browser's place among the person's Devices at the end of a sign-in.
+
+    `device_id` is the one it was recognised as, by the secret `presented_digest` (its `current_digest`, or the one before). `stale_id` is one whose
+    former secret came back too late: somebody has a copy of it. Nothing of a shared machine is kept (`is_kept`).
+    """
+
+    device_id: str | None = None
+    current_digest: str | None = None
+    presented_digest: str | None = None
+    stale_id: str | None = None
+    is_kept: bool = False
+    is_inside: bool = False
+    remembered_for: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grounds:
+    """What the end of a sign-in stands on: where, with what machine and Device, what was proven and what the rules said (`decision`, as JSON).
+
+    `begins_grace`: the person has no factor, and the establishment's days to get one are counted from now.
+    """
+
+    whereabouts: Whereabouts
+    proofs: tuple[StoredProof, ...]
+    assurance: Assurance
+    decision: Mapping[str, Any]
+    workstation_id: str | None = None
+    device: DeviceUse = DeviceUse()
+    begins_grace: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finish:
     """All that is needed to write Session, Grant and code: the end of a sign-in.
 
-    `proof` is None when an open Session answers by itself; then `session` is that Session. With both, the same browser's Session is renewed
-    when it is the same person's, replaced otherwise.
+    `proof` is None when an open Session answers by itself; then `session` is that Session, and `factors` what was added to it. With both, the same
+    browser's Session is renewed when it is the same person's, replaced otherwise. `acr` is the level to tell the client, when it asked for one that
+    what was proven goes beyond.
     """
 
     request: AuthorizationRequest | None
@@ -105,6 +154,9 @@ class Finish:
     establishment_id: str
     proof: Proof | None
     session: Session | None
+    grounds: Grounds
+    factors: tuple[FactorProof, ...] = ()
+    acr: str | None = None
     closing_session_id: str | None = None
     consented: bool = False
     interaction_digest: str | None = None  # spent with what it opens; None when no page was shown
@@ -119,7 +171,9 @@ class Interactions:
         self._clock = clock
         self._life = life
 
-    def open(self, request: AuthorizationRequest | None, browser: str, *, return_to: str = "/account") -> Interaction:
+    def open(
+        self, request: AuthorizationRequest | None, browser: str, *, return_to: str = "/account", step_up: str | None = None
+    ) -> Interaction:
         """Begin, tied to the browser's secret; nothing is stored until `save`."""
         return Interaction(
             id=self._clock.new_token(),
@@ -127,6 +181,7 @@ class Interactions:
             created_at=self._clock.now(),
             request=request,
             return_to=return_to,
+            step_up=step_up,
         )
 
     def save(self, interaction: Interaction) -> None:
@@ -176,4 +231,5 @@ def _decode(stored: bytes, interaction_id: str) -> Interaction:
         proof = raw["proof"]
         instants = {name: datetime.fromisoformat(proof[name]) for name in ("auth_time", "credential_at") if proof.get(name)}
         raw["proof"] = Proof(**{**proof, **instants, "amr": tuple(proof["amr"])})
+    raw["factors"] = tuple(FactorProof(**{**given, "at": datetime.fromisoformat(given["at"])}) for given in raw.get("factors", ()))
     return Interaction(**raw)

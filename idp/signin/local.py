@@ -17,7 +17,6 @@ from policies.passwords import MAX_BYTES
 CONNECTOR = LOCAL
 ACR_PASSWORD = "urn:vestibule:acr:password"  # noqa: S105  # the name of an assurance level, not a password
 AMR_PASSWORD = ("pwd",)
-SUPPORTED_ACR = frozenset({ACR_PASSWORD})
 LONGEST_IDENTIFIER = 254
 
 

@@ -2,12 +2,13 @@
 
 Owns the order of these steps, the Event with the true reason, and what the person may be told: "wrong", how long to wait, that a directory does not
 answer; and, once the password is proven, why the directory refuses. A try that fails has cost one hash and one question to each directory. No SQL
-transaction is open meanwhile. Calls local.py, directories.py, linking.py and throttle.py. Sources: CNIL 2017-012 and 2022-100, OWASP Authentication.
+transaction is open meanwhile. Outside, whoever is refused for what is known of the person reads "wrong": what is typed alone makes them wait.
+Calls local.py, directories.py, linking.py, throttle.py, bind_gate.py, spray_watch.py. Sources: CNIL 2017-012 and 2022-100, OWASP Authentication.
 """
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from connectors.base import Identity
@@ -15,21 +16,29 @@ from idp.audit import Author, Event, EventType, Origin, Reason
 from idp.clock import Clock
 from idp.crypto import Keyring, PasswordHasher
 from idp.errors import Refused, StoreUnavailable
+from idp.signin.bind_gate import Bearer, BindGate, BindGates
+from idp.signin.devices import recognise
 from idp.signin.directories import Directories, Recognition
+from idp.signin.ground import Visitor
 from idp.signin.interaction import Proof
 from idp.signin.linking import CONFLICT, Adopted, Linking, open_establishments
 from idp.signin.local import ACR_PASSWORD, AMR_PASSWORD, CONNECTOR, Candidate, find_candidate, normalise_identifier, verify
+from idp.signin.spray_watch import INSIDE_KINDS, SprayWatch
 from idp.signin.throttle import LoginThrottle, TryKeys
 from idp.store.base import Account
 from idp.store.database import Database
 from policies.lifecycle import lets_stay
+from policies.lockout import Standing
+
+ADDRESS_WAITS = "address_waits"
+NOBODY = Candidate(None, None, Reason.THROTTLED)
 
 
 class LoginRefused(Refused):
     """A try at a password failed or was not admitted.
 
     The public learns `is_throttled`, the wait and the tries left, that a directory does not answer (`is_unreachable`), and `told`: why the directory
-    refuses somebody who typed the right password. Never the reason itself.
+    refuses somebody who typed the right password. `is_outside`: where strangers may have used up the tries. Never the reason itself.
     """
 
     def __init__(
@@ -40,9 +49,12 @@ class LoginRefused(Refused):
         tries_left: int | None = None,
         told: Reason | None = None,
         is_unreachable: bool = False,
+        is_silent: bool = False,
+        is_outside: bool = False,
     ) -> None:
         super().__init__(reason)
-        self.is_throttled = reason is Reason.THROTTLED
+        self.is_outside = is_outside
+        self.is_throttled = reason is Reason.THROTTLED and not is_silent
         self.is_unreachable = is_unreachable
         self.wait = wait
         self.tries_left = tries_left
@@ -56,11 +68,22 @@ class LoginRefused(Refused):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginPlace:
-    """Where a try is made: the client asking (None for our own pages) and the establishment we think of."""
+    """Where a try is made: the client asking (None for our own pages), the establishment we think of, and who comes with which browser."""
 
     client_id: str | None
     establishment_id: str | None
-    origin: Origin
+    visitor: Visitor
+
+    @property
+    def origin(self) -> Origin:
+        """Where the request came from."""
+        return self.visitor.origin
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether it is made in a trusted zone, whoever's it is, or on a workstation enrolled there: not by just anybody on the internet."""
+        origin = self.origin
+        return self.visitor.workstation is not None or (origin.zone_kind in INSIDE_KINDS and not origin.is_doubtful)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +94,10 @@ class Attempt:
     password: str
     candidate: Candidate
     keys: TryKeys
+    gate: BindGate
     place: LoginPlace
     began: datetime
+    silent: str | None = None  # why it is refused already, when nobody may be told: the same work is done all the same
 
     def __repr__(self) -> str:
         return "Attempt(…)"  # a traceback or a log line must not show a password
@@ -89,6 +114,8 @@ class Login:
         directories: Directories,
         linking: Linking,
         throttle: LoginThrottle,
+        gates: BindGates,
+        watch: SprayWatch,
         keyring: Keyring,
         clock: Clock,
         allows_demo: bool,
@@ -98,6 +125,8 @@ class Login:
         self._directories = directories
         self._linking = linking
         self._throttle = throttle
+        self._gates = gates
+        self._watch = watch
         self._keyring = keyring
         self._clock = clock
         self._allows_demo = allows_demo
@@ -107,25 +136,44 @@ class Login:
 
         The successful proof writes no Event of its own: the end of the sign-in, or its refusal, does.
         """
-        began = self._clock.now()
-        identifier = normalise_identifier(typed)
-        with self._database.read() as tx:
-            candidate = find_candidate(tx, identifier, place.establishment_id)
-        keys = self._throttle.keys(identifier, candidate.account.id if candidate.account else None)
-        attempt = Attempt(identifier=identifier, password=password, candidate=candidate, keys=keys, place=place, began=began)
-        self._admit(attempt)
-        if candidate.password is not None or not self._directories:
+        attempt = self._admit(self._begin(normalise_identifier(typed), password, place))
+        if attempt.candidate.password is not None or not self._directories:
             return self._prove_here_first(attempt)
         answer = self._ask(attempt)
         if answer.identity is None:
-            verify(self._hasher, candidate, password)  # a failing try costs one hash, whoever it names
+            self._verify_here(attempt)  # a failing try costs one hash, whoever it names
         return self._judge(attempt, answer)
+
+    def _begin(self, identifier: str, password: str, place: LoginPlace) -> Attempt:
+        with self._database.read() as tx:
+            candidate = find_candidate(tx, identifier, place.establishment_id)
+            account = candidate.account
+            standing, own_subjects = Standing.INSIDE, frozenset[tuple[str, str]]()
+            if not place.is_inside:
+                standing = Standing.OUTSIDE
+                # Looked for whoever is named, so that a browser that brings secrets costs the same with any name.
+                known = recognise(tx, account.id if account else "", place.visitor.device_secrets, now=self._clock.now())
+                if account is not None and known.device is not None:
+                    standing = Standing.KNOWN_DEVICE
+                    own_subjects = frozenset((link.connector, link.subject) for link in tx.links.of_account(account.id))
+        keys = self._throttle.keys(identifier, account.id if account else None, place.origin, standing=standing)
+        bearer = Bearer(keys=keys, identifier=identifier, password=password, own_subjects=own_subjects)
+        return Attempt(
+            identifier=identifier,
+            password=password,
+            candidate=candidate,
+            keys=keys,
+            gate=self._gates.open(bearer),
+            place=place,
+            began=self._clock.now(),
+        )
 
     def _prove_here_first(self, attempt: Attempt) -> Proof:
         account, present = attempt.candidate.account, attempt.candidate.password
         reason = self._verify_here(attempt)
         if reason is None and account is not None and present is not None:
             self._throttle.clear(attempt.keys)
+            self._watch.note_success(attempt.keys)
             self._strengthen(account.id, present.hash, attempt.password)
             return Proof(
                 account_id=account.id,
@@ -138,40 +186,38 @@ class Login:
             )
         answer = self._ask(attempt)
         if answer.identity is None and not answer.is_proven and answer.trouble is None:
-            raise self._refused(attempt, reason or Reason.NOTHING_SAID, CONNECTOR)
+            raise self._refused(attempt, reason or Reason.NOTHING_SAID, CONNECTOR, why=attempt.silent)
         return self._judge(attempt, answer)
 
     def _verify_here(self, attempt: Attempt) -> Reason | None:
         candidate = attempt.candidate
+        if attempt.silent is not None:
+            verify(self._hasher, NOBODY, attempt.password)
+            return Reason.THROTTLED
         reason = verify(self._hasher, candidate, attempt.password)
         if reason is None and candidate.account and candidate.account.is_demo and not self._allows_demo:
             return Reason.DEMO_ACCOUNT
         return reason
 
     def _ask(self, attempt: Attempt) -> Recognition:
-        return self._directories.recognise(attempt.identifier, attempt.password, attempt.candidate.connector)
+        return self._directories.recognise(attempt.identifier, attempt.password, attempt.candidate.connector, gate=attempt.gate)
 
     def _judge(self, attempt: Attempt, answer: Recognition) -> Proof:
         """What the directories said, as a Proof or a refusal; either way what they said of the person is kept."""
-        subject = answer.identity.subject if answer.identity else answer.subject
-        person = self._throttle.keys(f"subject:{answer.connector}/{subject}", None) if subject else None
-        if person is not None and not (admitted := self._throttle.admit(person)).is_allowed:
-            # A directory knows one person by many spellings and addresses: tries are also counted by whom it recognised, and then a right password
-            # and a wrong one are answered alike.
-            self._record(Reason.THROTTLED, attempt, connector=answer.connector, details={"throttle": admitted.reason or ""})
-            raise LoginRefused(Reason.THROTTLED, wait=admitted.wait)
         if answer.identity is None:
             if answer.trouble is not None and answer.subject is None and attempt.candidate.password is None:
                 # Nobody could check this try, so it taught a stranger nothing: an outage must not lock people out.
                 self._throttle.forgive(attempt.keys)
+            if answer.is_withheld:
+                raise self._withheld(attempt, answer)
             self._keep_word(answer, attempt.place)
             raise self._refused(attempt, answer.refusal, answer.connector, trouble=answer.trouble, is_proven=answer.is_proven)
         adopted = self._adopt(answer.identity, attempt.place)
         if not adopted.account.is_active:
             # An operator suspended them here, or the directory said otherwise since: its earlier word does not lift that.
             raise self._refused(attempt, Reason.ACCOUNT_NOT_ACTIVE, answer.connector, is_proven=True, account=adopted.account)
-        if person is not None:
-            self._throttle.clear(person)
+        self._throttle.clear(attempt.gate.keys(answer.identity.connector, answer.identity.subject))
+        self._watch.note_success(attempt.keys)
         named = attempt.candidate.account
         if named is None or named.id == adopted.account.id:
             self._throttle.clear(attempt.keys)
@@ -214,11 +260,33 @@ class Login:
             if link is not None:
                 self._linking.apply_word(tx, link, str(answer.state), Author(f"connector:{answer.connector}", place.origin))
 
-    def _admit(self, attempt: Attempt) -> None:
+    def _admit(self, attempt: Attempt) -> Attempt:
+        """Count the try. Raises LoginRefused when its address or what was typed must wait; both are known to whoever types."""
+        wait = self._watch.wait(attempt.keys)
+        if wait and not self._is_break_glass(attempt):
+            raise self._throttled(attempt, ADDRESS_WAITS, wait=wait)
         answer = self._throttle.admit(attempt.keys)
-        if not answer.is_allowed and not self._is_break_glass(attempt):
-            self._record(Reason.THROTTLED, attempt, connector=CONNECTOR, details={"throttle": answer.reason} if answer.reason else {})
-            raise LoginRefused(Reason.THROTTLED, wait=answer.wait)
+        if answer.is_allowed or self._is_break_glass(attempt):
+            return attempt
+        if not answer.is_silent:
+            raise self._throttled(attempt, answer.reason, wait=answer.wait)
+        attempt.gate.shut(answer.reason)
+        return replace(attempt, silent=answer.reason)
+
+    def _throttled(self, attempt: Attempt, why: str, *, wait: timedelta, connector: str | None = CONNECTOR) -> LoginRefused:
+        self._record(Reason.THROTTLED, attempt, connector=connector, details={"throttle": why})
+        return LoginRefused(Reason.THROTTLED, wait=wait)
+
+    def _withheld(self, attempt: Attempt, answer: Recognition) -> LoginRefused:
+        """The refusal of a try whose password was not tried at the directory."""
+        held = attempt.gate.held.get(answer.connector or "")
+        if held is not None and held.kind == "repeated":
+            return self._refused(attempt, Reason.WRONG_PASSWORD, answer.connector, trouble=answer.trouble)
+        why, wait = (held.reason, held.wait) if held is not None else ("", timedelta(0))
+        if attempt.keys.standing.is_near and answer.trouble is None:
+            self._throttle.forgive(attempt.keys)  # whatever was typed was not tried
+            return self._throttled(attempt, why, wait=wait, connector=answer.connector)
+        return self._refused(attempt, Reason.THROTTLED, answer.connector, trouble=answer.trouble, why=why)
 
     def _is_break_glass(self, attempt: Attempt) -> bool:
         """The last door: its password is 150 random bits, which no guessing finds, so a stranger's wrong tries must not close it."""
@@ -241,18 +309,44 @@ class Login:
         trouble: str | None = None,
         is_proven: bool = False,
         account: Account | None = None,
+        why: str | None = None,
     ) -> LoginRefused:
-        """The refusal to raise; its Event is written."""
-        self._record(reason, attempt, connector=connector, account=account, details={"trouble": trouble} if trouble else {})
-        outlook = self._throttle.outlook(attempt.keys)
-        told = reason if is_proven else None
+        """The refusal to raise; its Event is written. `why` is the throttle's word for it."""
+        is_repeated = not is_proven and trouble is None and self._throttle.is_repeated(attempt.keys, attempt.password)
+        if is_repeated:
+            self._throttle.forgive(attempt.keys)
+        else:
+            self._throttle.note_failure(attempt.keys)
+        if not is_proven and trouble is None:
+            self._record_spraying(attempt)
+        told = {"trouble": trouble, "throttle": why, "repeated": is_repeated or None}
+        details = {name: value for name, value in told.items() if value is not None}
+        self._record(reason, attempt, connector=connector, account=account, details=details)
+        tries_left = self._throttle.outlook(attempt.keys).tries_left  # of what was typed, whoever that is
         # While a directory is away everybody whose password is not proven reads the same: who is known elsewhere must not show.
         return LoginRefused(
-            reason, tries_left=outlook.tries_left_before_wait, told=told, is_unreachable=trouble is not None and not is_proven
+            reason,
+            tries_left=tries_left,
+            told=reason if is_proven else None,
+            is_unreachable=trouble is not None and not is_proven,
+            is_silent=reason is Reason.THROTTLED,
+            is_outside=not attempt.keys.standing.is_near,
         )
 
+    def _record_spraying(self, attempt: Attempt) -> None:
+        if spotted := self._watch.note_failure(attempt.keys):
+            with self._database.write() as tx:
+                for event in spotted:
+                    tx.events.append(event)
+
     def _record(
-        self, reason: Reason, attempt: Attempt, *, connector: str | None, details: Mapping[str, str], account: Account | None = None
+        self,
+        reason: Reason,
+        attempt: Attempt,
+        *,
+        connector: str | None,
+        details: Mapping[str, str | int | bool | None],
+        account: Account | None = None,
     ) -> None:
         account = account or attempt.candidate.account
         event = Event(

@@ -9,13 +9,16 @@ from idp.audit import Origin, Reason
 from idp.clock import Clock
 from idp.endings import Cause, end_session
 from idp.errors import Refused
-from idp.signin.facts import gather, live_sessions
+from idp.signin.facts import Terms, gather, live_sessions
 from idp.signin.interaction import Interaction
 from idp.signin.local import CONNECTOR
 from idp.store.base import Account, Attachment, Establishment, Session
 from idp.store.database import Database
 from policies.access import usable_attachments
+from policies.rules import RuleSet
 from policies.sessions import SessionLimits
+
+UNJUDGED = Terms(RuleSet(()))  # the page only looks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +47,7 @@ class OwnAccount:
         now = self._clock.now()
         nobody = Interaction(id="", browser_digest="", created_at=now, request=None)
         with self._database.read() as tx:
-            facts = gather(tx, nobody, session, now=now, limits=self._limits, load_client=lambda _tx, _id: None)
+            facts = gather(tx, nobody, session, now=now, limits=self._limits, terms=UNJUDGED, load_client=lambda _tx, _id: None)
             if facts.account is None or not facts.account.is_active:
                 raise Refused(Reason.ACCOUNT_NOT_ACTIVE, session.account_id)
             places = facts.establishments
@@ -82,15 +85,12 @@ class OwnAccount:
                 if other.id != session.id
             )
 
-    def choose_establishment(self, session: Session, slug: str) -> Establishment | None:
-        """Make another establishment the active one and the one remembered; None when it is not open to the person."""
-        chosen = next((place for place in self.overview(session).choices if place.slug == slug), None)
-        if chosen is not None:
-            with self._database.write() as tx:
-                tx.people.hold(session.account_id)
-                tx.sessions.choose_establishment(session.id, chosen.id)
-                tx.people.remember_establishment(session.account_id, chosen.id)
-        return chosen
+    def choose_establishment(self, session: Session, chosen: Establishment) -> None:
+        """Make another of the overview's choices the active one and the one remembered; the caller has asked the rules."""
+        with self._database.write() as tx:
+            tx.people.hold(session.account_id)
+            tx.sessions.choose_establishment(session.id, chosen.id)
+            tx.people.remember_establishment(session.account_id, chosen.id)
 
     def _cause(self, session: Session, origin: Origin) -> Cause:
         return Cause(Reason.ENDED_BY_PERSON, f"account:{session.account_id}", origin)

@@ -14,18 +14,20 @@ from pathlib import Path
 
 import structlog
 
-from connectors.base import ChangeProblem, ChangeRefused, PersonNotUsable, SourceMisbehaved, SourceUnreachable
+from connectors.base import ChangeProblem, ChangeRefused, PersonNotUsable, SourceMisbehaved, SourceUnreachable, TryWithheld
 from idp.audit import Author, Event, EventType, Origin, Reason
 from idp.clock import Clock
 from idp.crypto import PasswordHasher
-from idp.endings import Cause, end_grant, end_session
+from idp.endings import Cause, end_devices, end_grant, end_session
 from idp.errors import Refused
+from idp.signin.bind_gate import Bearer, BindGates
 from idp.signin.directories import Directories
 from idp.signin.linking import Linking
 from idp.signin.local import CONNECTOR, Candidate, verify
-from idp.signin.throttle import LoginThrottle
+from idp.signin.throttle import LoginThrottle, TryKeys
 from idp.store.base import Account, Password, Session
 from idp.store.database import Database, Transaction
+from policies.lockout import Standing
 from policies.passwords import BlockList, PasswordFacts, check
 
 REMEMBERED = 3
@@ -85,6 +87,7 @@ class PasswordChange:
         directories: Directories,
         linking: Linking,
         throttle: LoginThrottle,
+        gates: BindGates,
         clock: Clock,
         blocked: BlockList,
     ) -> None:
@@ -93,6 +96,7 @@ class PasswordChange:
         self._directories = directories
         self._linking = linking
         self._throttle = throttle
+        self._gates = gates
         self._clock = clock
         self._blocked = blocked
 
@@ -148,16 +152,30 @@ class PasswordChange:
             raise self._refused(account_id, Reason.NO_PASSWORD, ["no_password"], origin=origin, connector=connector)
         if problems := self._problems(new, words):
             raise self._refused(account_id, Reason.PASSWORD_TOO_WEAK, problems, origin=origin, connector=connector)
-        keys = self._throttle.keys(f"account:{account_id}", account_id)
+        keys = self._keys(account_id, origin)
         # The directory's change is a way to try passwords that its own lockout may not see (facts of Active Directory): ours must.
         if not self._throttle.admit(keys).is_allowed:
             raise self._refused(account_id, Reason.THROTTLED, ["throttled"], origin=origin, connector=connector)
+        current = new.current or ""
+        own = frozenset({(connector, link.subject)})
+        gate = self._gates.open(Bearer(keys=keys, identifier=f"account:{account_id}", password=current, own_subjects=own))
         try:
-            identity = directory.change_password(link.subject, new.current or "", new=new.typed)
+            identity = directory.change_password(link.subject, current, new=new.typed, gate=gate)
+        except TryWithheld as withheld:
+            self._throttle.forgive(keys)
+            held = gate.held.get(connector)
+            reason, problem = (
+                (Reason.WRONG_PASSWORD, "wrong_current")
+                if held is not None and held.kind == "repeated"
+                else (Reason.THROTTLED, "throttled")
+            )
+            raise self._refused(account_id, reason, [problem], origin=origin, connector=connector) from withheld
         except ChangeRefused as refused:
             reason = Reason.WRONG_PASSWORD if refused.problem == "wrong_current" else Reason.DIRECTORY_REFUSED_CHANGE
             if refused.problem != "wrong_current":
                 self._throttle.forgive(keys)
+            else:
+                self._note_wrong(keys, current)
             raise self._refused(account_id, reason, [DIRECTORY_PROBLEMS[refused.problem]], origin=origin, connector=connector) from refused
         except PersonNotUsable as refused:
             state = Reason.ACCOUNT_NOT_ACTIVE
@@ -168,6 +186,7 @@ class PasswordChange:
             unreachable = Reason.DIRECTORY_UNREACHABLE
             raise self._refused(account_id, unreachable, ["directory_unreachable"], origin=origin, connector=connector) from away
         self._throttle.clear(keys)
+        self._throttle.begin_anew(connector, link.subject)
         now = self._clock.now()
         author = Author(f"account:{account_id}", origin)
         with self._database.write() as tx:
@@ -195,13 +214,24 @@ class PasswordChange:
         )
 
     def _prove(self, account: Account, present: Password, typed: str, *, origin: Origin) -> None:
-        keys = self._throttle.keys(f"account:{account.id}", account.id)
+        keys = self._keys(account.id, origin)
         if not self._throttle.admit(keys).is_allowed:
             raise self._refused(account.id, Reason.THROTTLED, ["throttled"], origin=origin)
         reason = verify(self._hasher, Candidate(account, present, None), typed)
         if reason is not None:
+            self._note_wrong(keys, typed)
             raise self._refused(account.id, reason, ["wrong_current"], origin=origin)
         self._throttle.clear(keys)
+
+    def _keys(self, account_id: str, origin: Origin) -> TryKeys:
+        """Whoever is signed in has proven in this very browser who they are."""
+        return self._throttle.keys(f"account:{account_id}", account_id, origin, standing=Standing.KNOWN_DEVICE)
+
+    def _note_wrong(self, keys: TryKeys, typed: str) -> None:
+        if self._throttle.is_repeated(keys, typed):
+            self._throttle.forgive(keys)
+        else:
+            self._throttle.note_failure(keys)
 
     def _is_reused(self, present: Password, typed: str) -> bool:
         return any(self._hasher.verify(encoded, typed) for encoded in (present.hash, *present.previous)[:REMEMBERED])
@@ -236,7 +266,8 @@ class PasswordChange:
 
 
 def _end_others(tx: Transaction, account_id: str, keep: Session | None, cause: Cause, *, clock: Clock) -> int:
-    """End what the old password may have opened: the other Sessions, and offline Grants whose Session is long gone."""
+    """End what the old password may have opened: the other Sessions, offline Grants whose Session is long gone, and browsers known by it."""
+    end_devices(tx, account_id, cause, clock=clock)
     kept = keep.id if keep else None
     ended = 0
     for session in tx.sessions.open_of(account_id):

@@ -16,22 +16,33 @@ from idp.clock import Clock
 from idp.config import Config
 from idp.crypto import Keyring, PasswordHasher, digest
 from idp.errors import Refused
+from idp.signin.bind_gate import BindGates
+from idp.signin.ceremony import Tie
+from idp.signin.devices import OwnDevices
 from idp.signin.directories import AskStanding, Directories
-from idp.signin.dispatch import Facts, Step, StepKind, decide_step
-from idp.signin.facts import LoadClient, gather
+from idp.signin.dispatch import decide_step
+from idp.signin.factor import FactorProof, FactorRefused
+from idp.signin.facts import Facts, LoadClient, Terms, gather
+from idp.signin.ground import Survey, Visitor, survey_of
 from idp.signin.home_realm import hinted_establishment
-from idp.signin.interaction import AuthorizationRequest, Finish, Interaction, Interactions
+from idp.signin.interaction import AuthorizationRequest, Finish, Interaction, Interactions, Proof
 from idp.signin.linking import Linking
 from idp.signin.login import Login, LoginPlace
+from idp.signin.one_time_codes import KINDS
 from idp.signin.own_account import OwnAccount
+from idp.signin.passkeys import Passkeys
 from idp.signin.password_change import NewPassword, PasswordChange, PasswordRefused
 from idp.signin.presence import Presences
-from idp.signin.session import RESTARTABLE_FOR, spend_interaction, write_session
+from idp.signin.second_factors import SecondFactors
+from idp.signin.sent_codes import SentCodes
+from idp.signin.session import RESTARTABLE_FOR, Written, spend_interaction, write_session
+from idp.signin.spray_watch import SprayWatch
+from idp.signin.step import Step, StepKind
 from idp.signin.throttle import LoginThrottle
-from idp.store.base import Client, Ephemeral, Establishment, Session
+from idp.signin.whereabouts import Locator, told
+from idp.store.base import Client, Ephemeral, Establishment, Factor, Session
 from idp.store.database import Database, Transaction
 from policies.passwords import BlockList
-from policies.sessions import SessionLimits
 
 MOST_RESTARTS = 20
 OVER = "interaction.over"
@@ -75,6 +86,10 @@ class SignIn:
         directories: Directories,
         linking: Linking,
         ask_standing: AskStanding,
+        locator: Locator,
+        second_factors: SecondFactors,
+        passkeys: Passkeys,
+        sent_codes: SentCodes,
         load_client: LoadClient | None = None,
     ) -> None:
         self._clock = clock
@@ -85,16 +100,22 @@ class SignIn:
         self._longest_silence = config.standing.staleness_bound + config.standing.grace
         self._ask_standing = ask_standing
         self._load_client = load_client or _stored_client
-        self.limits = SessionLimits(config.sessions.idle, config.sessions.absolute, config.sessions.concurrent)
+        self._locator = locator
+        self.limits = config.sessions.limits
         self.interactions = Interactions(ephemeral, clock, config.sessions.interaction_life)
         self._beginnings = Interactions(ephemeral, clock, config.sessions.interaction_life + RESTARTABLE_FOR)
-        self.throttle = LoginThrottle(ephemeral, keyring, clock=clock, settings=config.lockout)
+        self.throttle = LoginThrottle(
+            database, ephemeral, keyring, clock=clock, settings=config.lockout, has_directories=len(directories) > 0
+        )
+        gates = BindGates(self.throttle, ephemeral, clock, settings=config.lockout)
         self._login = Login(
             database,
             hasher,
             directories=directories,
             linking=linking,
             throttle=self.throttle,
+            gates=gates,
+            watch=SprayWatch(ephemeral, keyring, clock, settings=config.lockout),
             keyring=keyring,
             clock=clock,
             allows_demo=config.is_loopback,
@@ -105,17 +126,31 @@ class SignIn:
             directories=directories,
             linking=linking,
             throttle=self.throttle,
+            gates=gates,
             clock=clock,
             blocked=blocked,
         )
         self.presences = Presences(database, clock, limits=self.limits)
         self.own_account = OwnAccount(database, clock, limits=self.limits)
+        self.own_devices = OwnDevices(database, clock)
+        self.second_factors = second_factors
+        self.passkeys = passkeys
+        self.sent_codes = sent_codes
+        self.own_factors = second_factors.own
+        self.offered_factors = tuple(
+            kind
+            for kind in config.factors.offered
+            if (kind != "passkey" or passkeys.is_offered) and (kind not in KINDS or sent_codes.codes.is_set(kind))
+        )
+        self._terms = Terms(config.policy.rule_set, offered=frozenset(self.offered_factors), recent=config.factors.recent)
 
     # The life of an Interaction
 
-    def open(self, request: AuthorizationRequest | None, browser: str, *, return_to: str = "/account") -> Interaction:
+    def open(
+        self, request: AuthorizationRequest | None, browser: str, *, return_to: str = "/account", step_up: str | None = None
+    ) -> Interaction:
         """A new Interaction, kept nowhere yet: ask `answer` about it first, and `keep` it when a page must be shown."""
-        return self.interactions.open(request, browser, return_to=return_to)
+        return self.interactions.open(request, browser, return_to=return_to, step_up=step_up)
 
     def keep(self, interaction: Interaction) -> Interaction:
         """Store a new Interaction, and how it began: a page left open overnight can then begin again by itself."""
@@ -126,15 +161,15 @@ class SignIn:
     def load(self, interaction_id: str, browser: str, *, sign_outs: int) -> Interaction:
         """The Interaction. Refused(interaction_expired) or Refused(interaction_of_another_browser).
 
-        `sign_outs` is how often somebody has signed out in this browser: a proof that waited half way on another page meanwhile opens nothing for
-        whoever sits down next.
+        `sign_outs` is how often somebody has signed out in this browser: a proof, or an answer, that waited half way on another page meanwhile
+        opens and says nothing for whoever sits down next.
         """
         if self.leftover(interaction_id) is not None:
             # A form still in flight when another request ended the sign-in may have stored it again, with its proof.
             raise Refused(Reason.INTERACTION_EXPIRED, "it was ended")
         interaction = self.interactions.load(interaction_id, browser)
-        proof = interaction.proof
-        if proof is not None and (self._clock.now() - proof.auth_time > PROOF_LIFE or interaction.sign_outs != sign_outs):
+        given = [factor.at for factor in interaction.factors] + ([interaction.proof.auth_time] if interaction.proof else [])
+        if interaction.sign_outs != sign_outs or (given and self._clock.now() - min(given) > PROOF_LIFE):
             interaction = _unanswered(interaction)
         return replace(interaction, sign_outs=sign_outs)
 
@@ -150,7 +185,8 @@ class SignIn:
             return None
         if beginning.restarts >= MOST_RESTARTS or not self._beginnings.close(beginning_id):
             return None
-        fresh = replace(self.open(beginning.request, browser, return_to=beginning.return_to), restarts=beginning.restarts + 1)
+        fresh = self.open(beginning.request, browser, return_to=beginning.return_to, step_up=beginning.step_up)
+        fresh = replace(fresh, restarts=beginning.restarts + 1)
         self.record(EventType.SIGNIN_RESTARTED, Reason.INTERACTION_EXPIRED, interaction=fresh, origin=origin)
         return self.keep(fresh)
 
@@ -182,24 +218,22 @@ class SignIn:
 
     # What comes next
 
-    def answer(self, interaction: Interaction, session: Session | None, origin: Origin) -> Step:
+    def answer(self, interaction: Interaction, session: Session | None, visitor: Visitor) -> Step:
         """The next Step; one read transaction, nothing written. `session` is this browser's live one.
 
         A person whose directory has not spoken within the staleness bound is asked about first, and what it says is kept.
         """
-        facts = self._gather(interaction, session)
+        survey = survey_of(self._locator, visitor)
+        facts = self._gather(interaction, session, survey)
         account = facts.account
-        if account is None or facts.word_at is None or facts.now - facts.word_at <= self._staleness_bound:
+        if account is None or not facts.is_degraded:
             return decide_step(facts)
-        self._ask_standing(account.id, origin)
+        self._ask_standing(account.id, visitor.origin)
         with self._database.read() as tx:
             current = tx.sessions.get(session.id) if session else None
-        facts = self._gather(interaction, current if current and current.ended_at is None else None)
-        step = decide_step(facts)
-        is_degraded = facts.word_at is not None and facts.now - facts.word_at > self._staleness_bound
-        return replace(step, finish=replace(step.finish, is_degraded=True)) if step.finish and is_degraded else step
+        return decide_step(self._gather(interaction, current if current and current.ended_at is None else None, survey))
 
-    def _gather(self, interaction: Interaction, session: Session | None) -> Facts:
+    def _gather(self, interaction: Interaction, session: Session | None, survey: Survey) -> Facts:
         with self._database.read() as tx:
             return gather(
                 tx,
@@ -207,8 +241,11 @@ class SignIn:
                 session,
                 now=self._clock.now(),
                 limits=self.limits,
+                terms=self._terms,
                 load_client=self._load_client,
+                survey=survey,
                 longest_silence=self._longest_silence,
+                staleness_bound=self._staleness_bound,
             )
 
     def surroundings(self, interaction: Interaction, session: Session | None, *, last_used_slug: str | None) -> Surroundings:
@@ -232,13 +269,17 @@ class SignIn:
     # The acts
 
     def sign_in(
-        self, interaction: Interaction, identifier: str, *, password: str, establishment_id: str | None, origin: Origin
+        self, interaction: Interaction, identifier: str, *, password: str, establishment_id: str | None, visitor: Visitor
     ) -> Interaction:
         """The password proof. Raises LoginRefused, StoreUnavailable."""
         client_id = interaction.request.client_id if interaction.request else None
-        proof = self._login.prove(identifier, password, LoginPlace(client_id=client_id, establishment_id=establishment_id, origin=origin))
-        # What another person in this browser answered on the same page is not this one's answer.
-        return self._save(replace(_unanswered(interaction), proof=proof))
+        proof = self._login.prove(identifier, password, LoginPlace(client_id=client_id, establishment_id=establishment_id, visitor=visitor))
+        return self._proven(interaction, proof)
+
+    def sign_in_with_passkey(self, interaction: Interaction, response: str, tie: Tie, *, origin: Origin) -> Interaction:
+        """The proof of a passkey and nothing else, which is two factors at once. Raises FactorRefused, StoreUnavailable."""
+        client_id = interaction.request.client_id if interaction.request else None
+        return self._proven(interaction, self.passkeys.sign_in(response, tie, client_id=client_id, origin=origin))
 
     def go_on_as_session(self, interaction: Interaction) -> Interaction:
         """prompt=select_account: "yes, it is me"."""
@@ -251,6 +292,14 @@ class SignIn:
             return interaction
         prompt = (request.prompt - {"select_account"}) | {"login"}
         return self._save(replace(interaction, request=replace(request, prompt=prompt)))
+
+    def go_on(self, interaction: Interaction, *, sign_outs: int) -> Interaction:
+        """What was proven stays, although somebody else's Session was ended for it in this browser."""
+        return self._save(replace(interaction, sign_outs=sign_outs))
+
+    def begin_anew(self, interaction: Interaction) -> Interaction:
+        """The same request for another person: nothing that was answered counts."""
+        return self._save(_unanswered(interaction))
 
     def choose_establishment(self, interaction: Interaction, step: Step, slug: str) -> Interaction:
         """One of the choices of the Step; anything else leaves the question standing."""
@@ -280,14 +329,41 @@ class SignIn:
             return interaction
         return self._save(replace(interaction, closing_session_id=session_id))
 
+    def factor(self, account_id: str, factor_id: str | None) -> Factor:
+        """One of a person's own. Raises FactorRefused when it is there no more."""
+        with self._database.read() as tx:
+            found = tx.factors.get(factor_id) if factor_id else None
+        if found is None or found.account_id != account_id or found.ended_at is not None:
+            raise FactorRefused(Reason.NO_SUCH_FACTOR)
+        return found
+
+    def prove_more(self, interaction: Interaction, proof: FactorProof, *, remembers_device: bool) -> Interaction:
+        """A second proof of the person of the Step was given."""
+        kept = tuple(given for given in interaction.factors if given.account_id == proof.account_id)
+        remembers = interaction.remembers_device or remembers_device
+        return self._save(replace(interaction, factors=(*kept, proof), factor_kind=None, remembers_device=remembers))
+
+    def choose_kind(self, interaction: Interaction, kind: str) -> Interaction:
+        """Another of the second proofs that would do, or another kind to add."""
+        return self._save(replace(interaction, factor_kind=kind[:36]))
+
+    def show_pass(self, interaction: Interaction, pass_digest: str) -> Interaction:
+        """A pass to add a first factor was checked; it is used up with the addition."""
+        return self._save(replace(interaction, pass_digest=pass_digest))
+
+    def decline(self, interaction: Interaction) -> Interaction:
+        """The person goes on without what the client would have liked."""
+        return self._save(replace(interaction, declined=True, factor_kind=None))
+
     def consent(self, interaction: Interaction) -> Interaction:
         """The person agreed; written with the Grant at the end."""
         return self._save(replace(interaction, consented=True))
 
-    def finish_here(self, finish: Finish, origin: Origin) -> tuple[Session, str | None]:
-        """The end of a sign-in to our own pages: the Session and a new cookie token. Refused when the account or Session was cut meanwhile."""
+    def finish_here(self, finish: Finish, origin: Origin) -> Written:
+        """The end of a sign-in to our own pages. Refused when the account or Session was cut meanwhile."""
         with self._database.write() as tx:
-            return write_session(tx, finish, clock=self._clock, settings=self._settings, origin=origin)
+            tell = self.sent_codes.messenger.tell
+            return write_session(tx, finish, clock=self._clock, settings=self._settings, origin=origin, tell=tell)
 
     def spend(self, interaction: Interaction) -> None:
         """Remember for good that it was refused or cancelled; `close` is only as lasting as the ephemeral store."""
@@ -327,17 +403,23 @@ class SignIn:
             type=kind,
             at=self._clock.now(),
             actor=f"account:{account.id}" if account else "anonymous",
-            origin=origin,
+            origin=told(origin, step.whereabouts) if step and step.whereabouts else origin,
             reason=reason,
             account_id=account.id if account else None,
             client_id=interaction.request.client_id if interaction and interaction.request else None,
+            establishment_id=step.establishment.id if step and step.establishment else None,
             connector=proof.connector if proof else None,
             amr=proof.amr if proof else (),
             acr=proof.acr if proof else None,
+            decision=step.decision if step else None,
             details=details or ({"step": str(step.kind)} if step else {}),
         )
         with self._database.write() as tx:
             tx.events.append(event)
+
+    def _proven(self, interaction: Interaction, proof: Proof) -> Interaction:
+        # What another person in this browser answered on the same page is not this one's answer.
+        return self._save(replace(_unanswered(interaction), proof=proof))
 
     def _save(self, interaction: Interaction) -> Interaction:
         self.interactions.save(interaction)
@@ -351,7 +433,19 @@ def _stored_client(tx: Transaction, client_id: str) -> Client | None:
 
 def _unanswered(interaction: Interaction) -> Interaction:
     """The same request with nothing said yet."""
-    return replace(interaction, proof=None, selected_session=False, establishment_id=None, consented=False, closing_session_id=None)
+    return replace(
+        interaction,
+        proof=None,
+        factors=(),
+        factor_kind=None,
+        remembers_device=False,
+        pass_digest=None,
+        declined=False,
+        selected_session=False,
+        establishment_id=None,
+        consented=False,
+        closing_session_id=None,
+    )
 
 
 def _beginning_of(interaction_id: str) -> str:

@@ -147,6 +147,12 @@ class Session:
     proofs: tuple["StoredProof", ...] = ()
     workstation_id: str | None = None
     is_shared: bool = False
+    locked_at: datetime | None = None
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether nothing goes on before the same person shows again who they are."""
+        return self.locked_at is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -396,8 +402,22 @@ class Role:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Lock:
+    """An identifier at which no password is tried until an operator unblocks: known by its keyed hash. `side` near closes outside too."""
+
+    key: str
+    side: Literal["outside", "near"]
+    account_id: str | None
+    at: datetime
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """Something a person is to be told by SMS or e-mail; `sealed` holds whom and what until it is sent, `hint` what may be shown."""
+    """Something a person is to be told by SMS or e-mail; `sealed` holds whom and what until it is sent, `hint` what may be shown.
+
+    `cost_micros` is what it has cost or may yet, in millionths of the currency of the price.
+    """
 
     id: str
     channel: Literal["sms", "email"]
@@ -413,6 +433,7 @@ class Message:
     sent_at: datetime | None
     abandoned_at: datetime | None
     receipt: str | None
+    cost_micros: int = 0
 
 
 class Ephemeral(Protocol):

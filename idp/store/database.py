@@ -25,19 +25,25 @@ from idp.audit import Event
 from idp.config import DatabaseSettings
 from idp.errors import StoreUnavailable
 from idp.store.clients import Clients
+from idp.store.devices import Devices
 from idp.store.durability import LogSync
 from idp.store.establishments import Establishments
 from idp.store.events import Events
+from idp.store.factors import Factors, Passes, RecoveryCodes, Roles
 from idp.store.gate import WriterGate
 from idp.store.grants import Grants
 from idp.store.keys import SigningKeys
 from idp.store.leases import Leases
 from idp.store.links import Links
+from idp.store.locks import Locks
+from idp.store.means import MeansOfProof
+from idp.store.messages import Messages
 from idp.store.outbox import Outbox
 from idp.store.people import People
 from idp.store.revisions import Revisions
 from idp.store.sessions import Sessions
 from idp.store.sweep import Sweep
+from idp.store.zones import Workstations, Zones
 
 if TYPE_CHECKING:
     # A driver that SQLite deployments need not load: a third of the time to their first answer.
@@ -103,6 +109,16 @@ class Transaction:
         return Grants(self.connection)
 
     @cached_property
+    def devices(self) -> Devices:
+        """Browsers in which people have signed in."""
+        return Devices(self.connection)
+
+    @cached_property
+    def means(self) -> MeansOfProof:
+        """With what accounts can prove more than a password."""
+        return MeansOfProof(self.connection)
+
+    @cached_property
     def links(self) -> Links:
         """Who Accounts are in directories, and whole readings of directories."""
         return Links(self.connection)
@@ -118,6 +134,11 @@ class Transaction:
         return Outbox(self.connection)
 
     @cached_property
+    def messages(self) -> Messages:
+        """What people are to be told by SMS or e-mail."""
+        return Messages(self.connection)
+
+    @cached_property
     def events(self) -> Events:
         """The audit trail."""
         return Events(self.connection)
@@ -131,6 +152,41 @@ class Transaction:
     def revisions(self) -> Revisions:
         """Revision numbers of what processes keep in memory."""
         return Revisions(self.connection)
+
+    @cached_property
+    def factors(self) -> Factors:
+        """Enrolled second proofs."""
+        return Factors(self.connection)
+
+    @cached_property
+    def recovery_codes(self) -> RecoveryCodes:
+        """Recovery codes."""
+        return RecoveryCodes(self.connection)
+
+    @cached_property
+    def passes(self) -> Passes:
+        """One-time passes."""
+        return Passes(self.connection)
+
+    @cached_property
+    def locks(self) -> Locks:
+        """Identifiers closed until an operator opens them."""
+        return Locks(self.connection)
+
+    @cached_property
+    def roles(self) -> Roles:
+        """Who administers what."""
+        return Roles(self.connection)
+
+    @cached_property
+    def zones(self) -> Zones:
+        """Places of establishments on the network."""
+        return Zones(self.connection)
+
+    @cached_property
+    def workstations(self) -> Workstations:
+        """Enrolled machines."""
+        return Workstations(self.connection)
 
     @cached_property
     def sweep(self) -> Sweep:

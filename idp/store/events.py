@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, insert, select, text
+from sqlalchemy import Connection, Select, bindparam, func, insert, or_, select, text
 
 from idp.audit import Event
 from idp.store.statement import Statement
@@ -16,6 +16,13 @@ from idp.store.tables import events as t
 _SETTLED = text("age(events.xmin) > age(pg_snapshot_xmin(pg_current_snapshot())::xid)")
 # inline: nobody asks for the id, so PostgreSQL need not send it back.
 _INSERT = Statement(insert(t).inline(), columns=[column.name for column in t.c if column.name != "id"])
+_DECIDED = Statement(
+    select(t.c.id, t.c.at, t.c.type, t.c.account_id, t.c.client_id, t.c.establishment_id, t.c.request_id, t.c.decision)
+    .where(t.c.id >= bindparam("first"), t.c.id <= bindparam("last"))
+    .where(or_(t.c.type == "signin.succeeded", t.c.type == "signin.refused", t.c.type == "authorization.granted"))
+    .order_by(t.c.id)
+    .limit(bindparam("count"))
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +42,28 @@ class EventFilter:
     request_id: str | None = None
     after_id: int = 0
     is_settled: bool = False
+
+
+class DecidedLine(NamedTuple):
+    """What a line says of a sign-in that rules may have decided on. `decision` is its JSON as written, None where no rule was asked."""
+
+    id: int
+    at: datetime
+    type: str
+    account_id: str | None
+    client_id: str | None
+    establishment_id: str | None
+    request_id: str
+    decision: str | None
+
+
+class AddressCount(NamedTuple):
+    """How many sign-ins succeeded from one address, concluded in one way, at how many establishments."""
+
+    address: str
+    zone_why: str
+    sign_ins: int
+    establishments: int
 
 
 class Events:
@@ -94,6 +123,27 @@ class Events:
         rows = self._connection.execute(select(t).order_by(t.c.id.desc()).limit(count)).all()
         return [_plain(row) for row in reversed(rows)]
 
+    def span(self, since: datetime, until: datetime) -> tuple[int, int] | None:
+        """The first and the last id among the lines of [since, until); None when there is none."""
+        first, last = self._connection.execute(select(func.min(t.c.id), func.max(t.c.id)).where(t.c.at >= since, t.c.at < until)).one()
+        return None if first is None else (first, last)
+
+    def decided(self, first: int, last: int, count: int) -> list[DecidedLine]:
+        """At most `count` sign-ins and authorizations with an id in [first, last], oldest first: a page of what rules decided on."""
+        return [DecidedLine(*row) for row in _DECIDED.all(self._connection, {"first": first, "last": last, "count": count})]
+
+    def sign_in_addresses(self, since: datetime) -> list[AddressCount]:
+        """Where the sign-ins from `since` on came from, most first."""
+        count = func.count()
+        query = select(t.c.address, t.c.zone_why, count, func.count(t.c.establishment_id.distinct()))
+        query = query.where(t.c.at >= since, t.c.type == "signin.succeeded").group_by(t.c.address, t.c.zone_why).order_by(count.desc())
+        return [AddressCount(*row) for row in self._connection.execute(query)]
+
+    def count_signed_in(self, since: datetime) -> int:
+        """How many people signed in from `since` on."""
+        query = select(func.count(t.c.account_id.distinct())).where(t.c.at >= since, t.c.type == "signin.succeeded")
+        return self._connection.execute(query).scalar_one()
+
     def last_sign_in(self, account_id: str) -> datetime | None:
         """When the account last signed in."""
         query = select(t.c.at).where(t.c.account_id == account_id, t.c.type == "signin.succeeded").order_by(t.c.id.desc()).limit(1)
@@ -121,4 +171,5 @@ def _plain(row: Any) -> dict[str, Any]:
     line["network_chain"] = row.network_chain.split()
     line["amr"] = row.amr.split()
     line["details"] = json.loads(row.details)
+    line["decision"] = json.loads(row.decision) if row.decision else None
     return line

@@ -12,13 +12,15 @@ from idp.store.base import Account, Code, Grant, RefreshToken
 from idp.store.rows import columns, reader, words
 from idp.store.statement import InsertUnlessThere, Statement
 from idp.store.tables import accounts, attachments, codes, establishments, grants, links, refresh_tokens, sessions, spent_identifiers
+from policies.sessions import SessionLimits
 
 _read = reader(Grant, amr=words, resources=tuple)
 _code = reader(Code)
 _refresh = reader(RefreshToken)
 _account = reader(Account)
 _GRANT_WIDTH = len(columns(Grant, grants))
-# A Grant is alive when it, its Account, its establishment and the attachment it stands on are, and its Session too unless it is offline.
+# A Grant is alive when it, its Account, its establishment and the attachment it stands on are, and its Session too unless it is offline: what was
+# given on a shared workstation never outlives its Session, which is idle sooner.
 # One statement, so that the answer is of one instant. `revoked` tells whether an access token's jti was given back.
 _ALIVE = Statement(
     select(
@@ -36,11 +38,12 @@ _ALIVE = Statement(
         grants.c.expires_at > bindparam("now"),
         accounts.c.status == "active",
         establishments.c.ended_at.is_(None),
-        grants.c.is_offline
+        (grants.c.is_offline & ~sessions.c.is_shared)
         | (
             sessions.c.ended_at.is_(None)
             & (sessions.c.expires_at > bindparam("now"))
             & (sessions.c.last_active_at > bindparam("idle_since"))
+            & (~sessions.c.is_shared | (sessions.c.last_active_at > bindparam("shared_idle_since")))
         ),
         exists().where(
             attachments.c.account_id == grants.c.account_id,
@@ -94,13 +97,14 @@ class Grants:
         self._connection = connection
 
     def alive(
-        self, grant_id: str, now: datetime, *, idle_since: datetime, jti: str | None = None
+        self, grant_id: str, now: datetime, *, limits: SessionLimits, jti: str | None = None
     ) -> tuple[Grant, Account, datetime | None] | None:
         """The Grant, its Account and when its directories last spoke (None: it is in none), when the Grant may still give tokens.
 
         The access token `jti`, if one is named, must not have been given back.
         """
-        row = _ALIVE.first(self._connection, {"id": grant_id, "now": now, "idle_since": idle_since, "jti": jti})
+        since = {"idle_since": now - limits.idle, "shared_idle_since": now - limits.idle_of(is_shared=True)}
+        row = _ALIVE.first(self._connection, {"id": grant_id, "now": now, "jti": jti, **since})
         if row is None or row[-1]:
             return None
         return _read(row[:_GRANT_WIDTH]), _account(row[_GRANT_WIDTH:-2]), row[-2]

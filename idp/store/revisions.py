@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, select
 
-from idp.store.statement import insert_into
+from idp.store.statement import Statement, insert_into
 from idp.store.tables import revisions as t
 
 _GET = select(t.c.number, t.c.digest).where(t.c.name == bindparam("wanted"))
+_NUMBER = Statement(select(t.c.number).where(t.c.name == bindparam("wanted")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,11 @@ class Revisions:
         """The present revision; None when the thing was never written."""
         row = self._connection.execute(_GET, {"wanted": name}).first()
         return Revision(row.number, row.digest) if row else None
+
+    def number(self, name: str) -> int:
+        """The present number alone, cheap enough for every request; 0 when the thing was never written."""
+        row = _NUMBER.first(self._connection, {"wanted": name})
+        return row[0] if row else 0
 
     def advance(self, name: str, *, digest: str | None = None) -> int:
         """One further; the new number. One statement: two at once make two steps."""

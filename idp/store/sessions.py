@@ -1,15 +1,16 @@
 """Sessions in SQL."""
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, or_, select, update
 
 from idp.store.base import Session, StoredProof
 from idp.store.rows import columns, reader, words
 from idp.store.statement import Statement
 from idp.store.tables import sessions as t
+from policies.sessions import SessionLimits
 
 
 def _read_proofs(stored: Iterable[Any]) -> tuple[StoredProof, ...]:
@@ -26,7 +27,26 @@ _BY_COOKIE = Statement(select(*_COLUMNS).where(t.c.cookie_digest == bindparam("d
 _BY_ID = Statement(select(*_COLUMNS).where(t.c.id == bindparam("id")))
 _OPEN = Statement(select(*_COLUMNS).where(t.c.account_id == bindparam("account_id"), t.c.ended_at.is_(None)).order_by(t.c.created_at))
 _INSERT = Statement(insert(t), columns=Session.__slots__)
-_TOUCH = Statement(update(t).where(t.c.id == bindparam("session"), t.c.ended_at.is_(None)).values(last_active_at=bindparam("now")))
+_RENEWED = (
+    "cookie_digest",
+    "auth_time",
+    "acr",
+    "connector",
+    "establishment_id",
+    "zone",
+    "zone_kind",
+    "zone_why",
+    "device_id",
+    "workstation_id",
+    "is_shared",
+    "locked_at",
+    "address",
+    "user_agent",
+    "last_active_at",
+)
+_TOUCH = Statement(
+    update(t).where(t.c.id == bindparam("session"), t.c.ended_at.is_(None), t.c.locked_at.is_(None)).values(last_active_at=bindparam("now"))
+)
 _END = Statement(
     update(t)
     .where(t.c.id == bindparam("session"), t.c.ended_at.is_(None))
@@ -59,22 +79,15 @@ class Sessions:
         values = {name: getattr(session, name) for name in Session.__slots__}
         _INSERT.run(self._connection, {**values, "amr": " ".join(session.amr), "proofs": _write_proofs(session.proofs)})
 
-    def renew(
-        self, session_id: str, *, cookie_digest: str, auth_time: datetime, amr: tuple[str, ...], acr: str, establishment_id: str
-    ) -> bool:
-        """The same person proved themselves again in the same browser; False when the session has ended meanwhile."""
-        query = update(t).where(t.c.id == session_id, t.c.ended_at.is_(None))
-        values = {
-            "cookie_digest": cookie_digest,
-            "auth_time": auth_time,
-            "amr": " ".join(amr),
-            "acr": acr,
-            "establishment_id": establishment_id,
-        }
-        return self._connection.execute(query.values(last_active_at=auth_time, **values)).rowcount == 1
+    def renew(self, renewed: Session) -> bool:
+        """The same person proved something more in the same browser: another cookie, and what that changes; False when the session has ended."""
+        query = update(t).where(t.c.id == renewed.id, t.c.ended_at.is_(None))
+        values = {name: getattr(renewed, name) for name in _RENEWED}
+        values |= {"amr": " ".join(renewed.amr), "proofs": _write_proofs(renewed.proofs)}
+        return self._connection.execute(query.values(values)).rowcount == 1
 
     def touch(self, session_id: str, now: datetime) -> bool:
-        """Record activity; False when the session has ended."""
+        """Record activity; False when the session has ended, or is locked."""
         return _TOUCH.run(self._connection, {"session": session_id, "now": now}) == 1
 
     def choose_establishment(self, session_id: str, establishment_id: str) -> None:
@@ -85,9 +98,18 @@ class Sessions:
         """End it; False when it had ended. Only idp.endings calls this."""
         return _END.run(self._connection, {"session": session_id, "now": now, "cause": cause}) == 1
 
-    def overdue(self, now: datetime, *, idle: timedelta, absolute: timedelta, limit: int) -> tuple[Session, ...]:
+    def lock(self, session_id: str, now: datetime) -> bool:
+        """Lock it; False when it has ended or was locked."""
+        query = update(t).where(t.c.id == session_id, t.c.ended_at.is_(None), t.c.locked_at.is_(None))
+        return self._connection.execute(query.values(locked_at=now)).rowcount == 1
+
+    def mark_shared(self, session_id: str) -> None:
+        """Its browser is now where people follow one another: from here on it is held to their limits."""
+        self._connection.execute(update(t).where(t.c.id == session_id, t.c.ended_at.is_(None)).values(is_shared=True))
+
+    def overdue(self, now: datetime, limits: SessionLimits, *, limit: int) -> tuple[Session, ...]:
         """Open sessions past their idle or absolute limit, for the sweep."""
-        past = or_(t.c.last_active_at <= now - idle, t.c.expires_at <= now, t.c.created_at <= now - absolute)
+        past = or_(_is_idle(now, limits), t.c.expires_at <= now, t.c.created_at <= now - limits.absolute)
         query = select(*_COLUMNS).where(t.c.ended_at.is_(None), past).limit(limit)
         return tuple(_read(row) for row in self._connection.execute(query))
 
@@ -96,7 +118,13 @@ class Sessions:
         query = select(*_COLUMNS).where(t.c.establishment_id == establishment_id, t.c.ended_at.is_(None))
         return tuple(_read(row) for row in self._connection.execute(query))
 
-    def count_open(self, now: datetime, *, idle: timedelta) -> int:
+    def count_open(self, now: datetime, limits: SessionLimits) -> int:
         """How many are live now."""
-        query = select(func.count()).select_from(t).where(t.c.ended_at.is_(None), t.c.last_active_at > now - idle, t.c.expires_at > now)
+        query = select(func.count()).select_from(t).where(t.c.ended_at.is_(None), ~_is_idle(now, limits), t.c.expires_at > now)
         return self._connection.execute(query).scalar_one()
+
+
+def _is_idle(now: datetime, limits: SessionLimits) -> ColumnElement[bool]:
+    """As policies/sessions.py says it of one; `last_active_at` of the shared ones against their own, shorter limit."""
+    shared = limits.idle_of(is_shared=True)
+    return or_(t.c.last_active_at <= now - limits.idle, t.c.is_shared & (t.c.last_active_at <= now - shared))

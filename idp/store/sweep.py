@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Delete, delete, exists, or_, select, update
 
-from idp.store.tables import codes, grants, outbox, refresh_tokens, sessions, spent_identifiers
+from idp.store.tables import codes, grants, messages, outbox, passes, recovery_codes, refresh_tokens, sessions, spent_identifiers
 
 
 class Sweep:
@@ -50,6 +50,20 @@ class Sweep:
         """Notices delivered or abandoned before an instant."""
         over = or_(outbox.c.delivered_at < before, outbox.c.abandoned_at < before)
         return self._delete(delete(outbox).where(outbox.c.id.in_(select(outbox.c.id).where(over).limit(self._batch))))
+
+    def delete_messages(self, before: datetime) -> int:
+        """Messages that were sent or abandoned, written before an instant: those of this month say what it has cost."""
+        over = or_(messages.c.sent_at.is_not(None), messages.c.abandoned_at.is_not(None))
+        picked = select(messages.c.id).where(over, messages.c.created_at < before).limit(self._batch)
+        return self._delete(delete(messages).where(messages.c.id.in_(picked)))
+
+    def delete_passes(self, before: datetime) -> int:
+        """One-time passes and recovery codes that were used, ended or past their end before an instant."""
+        over = or_(passes.c.used_at < before, passes.c.ended_at < before, passes.c.expires_at < before)
+        deleted = self._delete(delete(passes).where(passes.c.digest.in_(select(passes.c.digest).where(over).limit(self._batch))))
+        burned = or_(recovery_codes.c.used_at < before, recovery_codes.c.ended_at < before)
+        picked = select(recovery_codes.c.digest).where(burned).limit(self._batch)
+        return deleted + self._delete(delete(recovery_codes).where(recovery_codes.c.digest.in_(picked)))
 
     def _delete(self, query: Delete) -> int:
         return self._connection.execute(query).rowcount

@@ -171,6 +171,7 @@ sessions = Table(
     Column("device_id", Id),
     Column("workstation_id", Id),
     Column("is_shared", Boolean, nullable=False, default=False),  # on a workstation that several people use
+    Column("locked_at", Instant),  # since when nothing goes on before the same person shows again who they are
     Column("address", String(64), nullable=False),
     Column("user_agent", String(300), nullable=False),
     Column("created_at", Instant, nullable=False),
@@ -484,6 +485,17 @@ roles = Table(
     Column("ended_at", Instant),
 )
 
+# Identifiers at which too many tries failed, closed until an operator opens them again (lockout.mode admin and timed_then_admin).
+locks = Table(
+    "locks",
+    metadata,
+    Column("key", Digest, primary_key=True),  # keyed hash of what was typed, or of a directory's lasting id
+    Column("side", String(10), primary_key=True),  # outside, near
+    Column("account_id", Id, ForeignKey("accounts.id"), index=True),  # null: it names nobody here
+    Column("at", Instant, nullable=False),
+    Column("by", String(140), nullable=False),
+)
+
 # What people are to be told by SMS or e-mail; whom and what is sealed, and forgotten once it is sent or too old.
 messages = Table(
     "messages",
@@ -495,6 +507,9 @@ messages = Table(
     Column("establishment_id", Id),
     Column("hint", String(80), nullable=False),
     Column("sealed", LargeBinary),
+    Column(
+        "cost_micros", BigInteger, nullable=False, default=0
+    ),  # what it has cost, or may yet, in millionths of the currency of sms.price
     Column("created_at", Instant, nullable=False),
     Column("expires_at", Instant, nullable=False),
     Column("attempts", Integer, nullable=False, default=0),
@@ -503,4 +518,5 @@ messages = Table(
     Column("abandoned_at", Instant),
     Column("receipt", String(300)),
     Index("ix_messages_due", "next_attempt_at"),
+    Index("ix_messages_month", "channel", "created_at"),
 )

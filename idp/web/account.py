@@ -1,35 +1,40 @@
-"""/account: who I am here, where, my open sessions, my password; and signing out.
+"""/account: who I am here, where, my open sessions, my password; and signing out (lock.py: locking, changing the person).
 
 Owns the pages; the acts are in idp/signin/own_account.py, presence.py and password_change.py. A visitor who is not signed in is taken through a
 sign-in that belongs to no client and comes back here.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from functools import wraps
 
 from flask import Blueprint, Response, request
 
 from idp.errors import Refused
+from idp.signin.gate import proofs_of
 from idp.signin.own_account import Overview
 from idp.signin.password_change import NewPassword, PasswordRefused
+from idp.signin.step import StepKind
 from idp.store.base import Session
-from idp.web.description import describe_day, describe_session
+from idp.web.description import describe_day, describe_device, describe_session, describe_time
 from idp.web.http import Pages
 
-NOTICES = frozenset({"password_changed", "session_ended", "others_ended", "establishment_changed"})
+NOTICES = frozenset({"password_changed", "session_ended", "others_ended", "establishment_changed", "device_ended"})
 Handler = Callable[[Pages, Session], Response]
 
 
 def account_pages(pages: Pages) -> Blueprint:
     """The blueprint."""
     blueprint = Blueprint("account", __name__, url_prefix="/account")
-    blueprint.get("")(_signed_in(pages, _show))
-    blueprint.get("/password")(_signed_in(pages, _ask_password))
-    blueprint.post("/password")(_signed_in(pages, _change_password))
-    blueprint.post("/establishment")(_signed_in(pages, _change_establishment))
+    blueprint.get("")(signed_in(pages, _show))
+    blueprint.get("/password")(signed_in(pages, _ask_password))
+    blueprint.post("/password")(signed_in(pages, _change_password))
+    blueprint.post("/establishment")(signed_in(pages, _change_establishment))
     blueprint.post("/cancel")(lambda: pages.see_other("/account"))
-    blueprint.post("/sessions/end")(_signed_in(pages, _end_session))
-    blueprint.post("/sessions/end-others")(_signed_in(pages, _end_others))
+    blueprint.post("/sessions/end")(signed_in(pages, _end_session))
+    blueprint.post("/sessions/end-others")(signed_in(pages, _end_others))
+    blueprint.post("/devices/end")(signed_in(pages, _end_device))
 
     @blueprint.post("/signout")
     def sign_out() -> Response:
@@ -45,21 +50,33 @@ def account_pages(pages: Pages) -> Blueprint:
     return blueprint
 
 
-def begin_sign_in(pages: Pages, return_to: str) -> Response:
-    """To the sign-in pages, for nobody but ourselves; `return_to` is one of our own paths."""
+def begin_sign_in(pages: Pages, return_to: str, *, step_up: str | None = None) -> Response:
+    """To the sign-in pages, for nobody but ourselves; `return_to` is one of our own paths.
+
+    `step_up`: what is asked although somebody is signed in: "sign_in", the first proof again, or "second_factor".
+    """
     signin = pages.rooms.signin
-    interaction = signin.keep(signin.open(None, pages.browser_secret(), return_to=return_to))
+    interaction = signin.keep(signin.open(None, pages.browser_secret(), return_to=return_to, step_up=step_up))
     return pages.see_other(f"/signin/{interaction.id}")
 
 
-def _signed_in(pages: Pages, handler: Handler) -> Callable[[], Response]:
+def signed_in(pages: Pages, handler: Handler) -> Callable[[], Response]:
+    """A view for who is signed in; anybody else is asked to sign in and comes back to the page they asked for."""
+
     @wraps(handler)
     def handle() -> Response:
         session = pages.read_session().session
-        if session is None:
-            return begin_sign_in(pages, "/account/password" if request.path == "/account/password" else "/account")
+        back = request.path if request.method == "GET" or request.path == "/account/password" else "/account"
+        if session is None or session.is_locked:
+            return begin_sign_in(pages, back)
+        signin, presences = pages.rooms.signin, pages.rooms.signin.presences
+        # Where the browser is now: a Session of the LAN taken home opens no more here than at an application.
+        if signin.answer(signin.open(None, ""), session, pages.visitor()).kind is not StepKind.FINISH:
+            return begin_sign_in(pages, back)
+        if not session.is_shared and pages.is_shared_use():
+            session = presences.mark_shared(session)
         try:
-            return handler(pages, pages.rooms.signin.presences.touch(session))
+            return handler(pages, presences.touch(session))
         except Refused:
             # The account was cut between the cookie and the page: as if nobody were signed in.
             response = begin_sign_in(pages, "/account")
@@ -73,6 +90,7 @@ def _show(pages: Pages, session: Session) -> Response:
     overview = pages.rooms.signin.own_account.overview(session)
     language, zone = pages.speak(), pages.zone(overview.active)
     notice = request.args.get("done")
+    seconds_left = pages.rooms.signin.presences.seconds_left(session)
     sessions = [{**describe_session(session, language, zone), "is_this": True}]
     sessions += [{**describe_session(other, language, zone), "is_this": False} for other in reversed(overview.others)]
     return pages.render(
@@ -81,10 +99,17 @@ def _show(pages: Pages, session: Session) -> Response:
         account=overview.account,
         attachments=_attachments(overview, language),
         active_establishment=overview.active.name if overview.active else "",
+        here={"zone": session.zone, "zone_kind": session.zone_kind, "methods": [proof.method for proof in proofs_of(session)]},
         sessions=sessions,
+        devices=[
+            {**describe_device(device, language, zone, pages.rooms.clock.now()), "is_this": device.id == session.device_id}
+            for device in pages.rooms.signin.own_devices.of(session)
+        ],
         has_password=overview.has_password,
         notice=notice if notice in NOTICES else None,
-        seconds_left=pages.rooms.signin.presences.seconds_left(session),
+        seconds_left=seconds_left,
+        ends_at=describe_time(pages.rooms.clock.now() + timedelta(seconds=seconds_left), language, zone),
+        is_shared=session.is_shared,
         choices=[{"slug": place.slug, "name": place.name} for place in overview.choices],
     )
 
@@ -114,6 +139,7 @@ def _ask_password(pages: Pages, session: Session, *, problems: tuple[str, ...] =
         username=overview.account.username or overview.account.name,
         is_forced=False,
         asks_current=True,
+        is_shared=session.is_shared,
     )
 
 
@@ -130,9 +156,17 @@ def _change_password(pages: Pages, session: Session) -> Response:
 
 
 def _change_establishment(pages: Pages, session: Session) -> Response:
-    chosen = pages.rooms.signin.own_account.choose_establishment(session, request.form.get("establishment", ""))
+    signin, slug = pages.rooms.signin, request.form.get("establishment", "")
+    chosen = next((place for place in signin.own_account.overview(session).choices if place.slug == slug), None)
+    if chosen is None:
+        return pages.see_other("/account")
+    there = replace(signin.open(None, pages.browser_secret()), establishment_id=chosen.id, sign_outs=pages.sign_outs())
+    if signin.answer(there, session, pages.visitor()).kind is not StepKind.FINISH:
+        # Over there more is asked of who comes from here. Nothing has changed yet: who cannot give it stays where they are.
+        return pages.see_other(f"/signin/{signin.keep(there).id}")
+    signin.own_account.choose_establishment(session, chosen)
     pages.remember_establishment(chosen)
-    return pages.see_other("/account?done=establishment_changed" if chosen else "/account")
+    return pages.see_other("/account?done=establishment_changed")
 
 
 def _end_session(pages: Pages, session: Session) -> Response:
@@ -143,3 +177,8 @@ def _end_session(pages: Pages, session: Session) -> Response:
 def _end_others(pages: Pages, session: Session) -> Response:
     pages.rooms.signin.own_account.end_others(session, pages.origin())
     return pages.see_other("/account?done=others_ended")
+
+
+def _end_device(pages: Pages, session: Session) -> Response:
+    is_ended = pages.rooms.signin.own_devices.end(session, request.form.get("device_id", ""), origin=pages.origin())
+    return pages.see_other("/account?done=device_ended" if is_ended else "/account")

@@ -3,9 +3,9 @@
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
-from babel.dates import format_date, format_datetime
+from babel.dates import format_date, format_datetime, format_time
 
-from idp.store.base import Session
+from idp.store.base import Device, Session
 
 # The first that matches wins: Edge and Opera call themselves Chrome too, and Chrome calls itself Safari.
 BROWSERS = (
@@ -37,9 +37,25 @@ def describe_session(session: Session, language: str, zone: ZoneInfo) -> dict[st
     }
 
 
+def describe_device(device: Device, language: str, zone: ZoneInfo, now: datetime) -> dict[str, str | None]:
+    """A Device as the account page shows it: id, browser, last_seen, and remembered_until when it spares the gesture; all texts."""
+    until = device.remembered_until
+    return {
+        "id": device.id,
+        "browser": describe_browser(device.user_agent),
+        "last_seen": describe_instant(device.last_seen_at, language, zone),
+        "remembered_until": describe_instant(until, language, zone) if until is not None and now < until else None,
+    }
+
+
 def describe_instant(instant: datetime, language: str, zone: ZoneInfo) -> str:
     """Day and time, to the minute."""
     return format_datetime(instant, "d MMM y HH:mm", tzinfo=zone, locale=language)
+
+
+def describe_time(instant: datetime, language: str, zone: ZoneInfo) -> str:
+    """The time of day, to the minute."""
+    return format_time(instant, "HH:mm", tzinfo=zone, locale=language)
 
 
 def describe_day(day: date, language: str) -> str:

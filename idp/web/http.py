@@ -4,7 +4,7 @@ Owns nothing of a sign-in: handlers ask the rooms and hand the outcome here. The
 is known by a random secret in the signed cookie; a signed-in person by an opaque token in the other.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
@@ -17,13 +17,20 @@ from flask import Response, g, make_response, render_template, request, session
 from idp.audit import Origin
 from idp.errors import StoreUnavailable
 from idp.oauth.message import AuthorizationResponse
+from idp.signin.devices import Issued, read_secrets, write_secrets
+from idp.signin.ground import Visitor
 from idp.signin.interaction import Interaction
 from idp.signin.presence import Presence
+from idp.signin.session import Written
+from idp.signin.workstations import Recognised
 from idp.store.base import Establishment, Session
 from idp.web.language import Languages
 from idp.web.rooms import Rooms
+from policies.zones import ZoneKind
 
 HERE = Path(__file__).parent
+WORKSTATION_COOKIE_LIFE = timedelta(days=400)  # the longest that browsers keep one (RFC 6265bis section 5.5)
+DEVICE_COOKIE_LIFE = timedelta(days=400)
 
 log = structlog.get_logger(__name__)
 
@@ -37,6 +44,8 @@ class Pages:
         prefix = "__Host-" if rooms.config.uses_https else ""
         self.session_cookie = f"{prefix}vestibule-session"
         self.browser_cookie = f"{prefix}vestibule-browser"
+        self.workstation_cookie = f"{prefix}vestibule-workstation"
+        self.device_cookie = f"{prefix}vestibule-device"
         self.static_version = _version(HERE / "static")
 
     # Who is there
@@ -62,6 +71,62 @@ class Pages:
             g.presence = self.rooms.signin.presences.read(request.cookies.get(self.session_cookie), self.origin())
         return cast(Presence, g.presence)
 
+    def workstation(self) -> Recognised:
+        """The enrolled machine that this browser is on, if any; looked at once a request. StoreUnavailable when it cannot be known.
+
+        Whoever asks need do no more: keep_workstation hands the browser its next secret with the answer.
+        """
+        if "workstation" not in g:
+            g.workstation = self.rooms.workstations.recognise(request.cookies.get(self.workstation_cookie), self.origin())
+        return cast(Recognised, g.workstation)
+
+    def visitor(self) -> Visitor:
+        """Who comes, with what this browser brings along; nothing of it is believed here."""
+        return Visitor(self.origin(), read_secrets(request.cookies.get(self.device_cookie)), self.workstation().facts)
+
+    def keep(self, response: Response, written: Written) -> Response:
+        """What the end of a sign-in changed in the browser: its Session and its Device."""
+        if written.cookie is not None:
+            session.pop("handed_over", None)  # somebody has proven who they are
+            self.set_session_cookie(response, written.cookie)
+        if written.device is not None:
+            self._set_device_cookie(response, written.device)
+        return response
+
+    def _set_device_cookie(self, response: Response, issued: Issued) -> None:
+        value = write_secrets(read_secrets(request.cookies.get(self.device_cookie)), issued)
+        response.set_cookie(
+            self.device_cookie,
+            value,
+            max_age=DEVICE_COOKIE_LIFE,
+            path="/",
+            secure=self.rooms.config.uses_https,
+            httponly=True,
+            samesite="Lax",
+        )
+
+    def keep_workstation(self, response: Response) -> Response:
+        """After each request: what `workstation` learned, as a cookie."""
+        found: Recognised | None = g.get("workstation")
+        if found is not None and found.cookie is not None:
+            # It stays when the browser closes.
+            response.set_cookie(
+                self.workstation_cookie,
+                found.cookie,
+                max_age=WORKSTATION_COOKIE_LIFE,
+                path="/",
+                secure=self.rooms.config.uses_https,
+                httponly=True,
+                samesite="Lax",
+            )
+        elif found is not None and found.is_over:
+            response.delete_cookie(self.workstation_cookie, path="/", secure=self.rooms.config.uses_https, httponly=True, samesite="Lax")
+        return response
+
+    def enrol_workstation(self, cookie: str) -> None:
+        """Make this browser's machine known, with the answer to this request."""
+        g.workstation = Recognised(cookie=cookie)
+
     def set_session_cookie(self, response: Response, token: str) -> None:
         """Sign this browser in. Without Max-Age: the cookie goes with the browser, the Session's limits are ours."""
         response.set_cookie(self.session_cookie, token, path="/", secure=self.rooms.config.uses_https, httponly=True, samesite="Lax")
@@ -73,11 +138,42 @@ class Pages:
     def sign_out(self, signed_in: Session, client_id: str | None = None) -> None:
         """End this browser's Session, and whatever waits half way on its other pages."""
         self.rooms.signin.presences.sign_out(signed_in, self.origin(), client_id=client_id)
-        session["sign_outs"] = self.sign_outs() + 1
+        self._forget_proofs()
+
+    def change_person(self, signed_in: Session | None) -> None:
+        """The next person takes over this browser: the former's Session ends with its applications, and nobody is suggested or let in by itself.
+
+        The cookie stays until the next sign-in page, which says from it what has happened.
+        """
+        if signed_in is not None:
+            self.rooms.signin.presences.change_person(signed_in, self.origin())
+        session["handed_over"] = True
+        self._forget_proofs()
+
+    def lock(self, signed_in: Session) -> None:
+        """Lock this browser's Session; what was proven half way on other pages is worth nothing any more."""
+        self.rooms.signin.presences.lock(signed_in, self.origin())
+        self._forget_proofs()
+
+    def is_shared_use(self) -> bool:
+        """Whether people follow one another at this browser, as far as the address, the machine, its Session or a change of person says.
+
+        Then nobody is suggested, nothing is offered to be remembered, and every sign-in is made by hand.
+        """
+        machine, present = self.workstation().facts, self.read_session().session
+        return (
+            self.origin().zone_kind == ZoneKind.SHARED_WORKSTATION
+            or (machine is not None and machine.is_shared)
+            or (present is not None and present.is_shared)
+            or bool(session.get("handed_over"))
+        )
 
     def sign_outs(self) -> int:
-        """How often somebody has signed out in this browser."""
+        """How often somebody has signed out, or locked their Session, in this browser."""
         return int(session.get("sign_outs", 0))
+
+    def _forget_proofs(self) -> None:
+        session["sign_outs"] = self.sign_outs() + 1
 
     def is_navigation(self) -> bool:
         """Whether the browser says that a person's tab is being led here (Fetch Metadata): neither a frame, nor a script, nor a program."""
@@ -173,7 +269,7 @@ class Pages:
 
     # Back to a client
 
-    def send(self, answer: AuthorizationResponse, *, session_token: str | None = None) -> Response:
+    def send(self, answer: AuthorizationResponse, *, written: Written | None = None) -> Response:
         """The response to an authorization request: a redirect, or a page whose form posts itself (Form Post Response Mode)."""
         if answer.mode == "form_post":
             response = self.render(
@@ -184,9 +280,7 @@ class Pages:
         else:
             separator = "&" if urlsplit(answer.redirect_uri).query else "?"
             response = self.see_other(f"{answer.redirect_uri}{separator}{urlencode(answer.parameters)}")
-        if session_token is not None:
-            self.set_session_cookie(response, session_token)
-        return response
+        return response if written is None else self.keep(response, written)
 
 
 def _contact(establishment: Establishment | None) -> dict[str, str] | None:

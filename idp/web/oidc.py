@@ -14,8 +14,8 @@ from idp.audit import EventType, Reason
 from idp.errors import Refused
 from idp.oauth.authorize import AuthorizationRefused
 from idp.oauth.end_session import LogoutRequest
-from idp.signin.dispatch import StepKind
 from idp.signin.interaction import AuthorizationRequest
+from idp.signin.step import StepKind
 from idp.store.base import Session
 from idp.web.http import Pages
 
@@ -78,7 +78,7 @@ def _authorize(pages: Pages, parameters: list[tuple[str, str]]) -> Response:
 def _next(pages: Pages, wanted: AuthorizationRequest, session: Session | None) -> Response:
     provider, signin, origin = pages.rooms.provider, pages.rooms.signin, pages.origin()
     interaction = signin.open(wanted, pages.known_browser() or "")
-    step = signin.answer(interaction, session, origin)
+    step = signin.answer(interaction, session, pages.visitor())
     if step.must_redirect and step.error and step.reason:
         account_id = step.account.id if step.account else None
         return pages.send(provider.refuse(wanted, step.error, step.reason, origin=origin, account_id=account_id))
@@ -89,7 +89,7 @@ def _next(pages: Pages, wanted: AuthorizationRequest, session: Session | None) -
         except Refused:
             # The Session ended between the question and the answer: ask again as nobody.
             return _next(pages, wanted, None) if session is not None else pages.error_page("unknown_client", 400)
-        return pages.send(finished.response, session_token=finished.session_token)
+        return pages.send(finished.response, written=finished.written)
     kept = signin.keep(signin.open(wanted, pages.browser_secret()))
     return pages.see_other(f"/signin/{kept.id}")
 

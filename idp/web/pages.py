@@ -15,13 +15,18 @@ from werkzeug.exceptions import HTTPException
 from idp.audit import Event, EventType, Reason
 from idp.errors import EphemeralUnavailable, StoreUnavailable
 from idp.web.account import account_pages
+from idp.web.codes import code_pages
+from idp.web.factors import factor_pages
 from idp.web.headers import secure
 from idp.web.help import help_pages
 from idp.web.http import HERE, Pages
+from idp.web.lock import lock_pages
 from idp.web.oidc import EXEMPT_FROM_FORM_TOKEN, create_oidc
 from idp.web.page_request import PageRequest
+from idp.web.passkeys import passkey_pages
 from idp.web.rooms import Rooms
 from idp.web.signin import recover_form, signin_pages
+from idp.web.workstation import workstation_pages
 
 LARGEST_BODY = 64 * 1024
 BROWSER_COOKIE_LIFE = timedelta(days=180)
@@ -56,10 +61,12 @@ def create_pages(rooms: Rooms) -> Flask:
         WTF_CSRF_SSL_STRICT=False,
     )
     _install_language(app, pages)
-    for make in (create_oidc, signin_pages, account_pages, help_pages):
+    own_pages = (account_pages, factor_pages, passkey_pages, code_pages, lock_pages)
+    for make in (create_oidc, signin_pages, help_pages, workstation_pages, *own_pages):
         app.register_blueprint(make(pages))
     _lead_to_issuer(app, pages)
     _protect_forms(app, pages)
+    app.after_request(pages.keep_workstation)
     app.after_request(lambda response: secure(response, uses_https=rooms.config.uses_https, form_action=g.get("form_action")))
     _handle_failures(app, pages)
     return app
@@ -132,7 +139,7 @@ def _bad_form(pages: Pages) -> Response:
     recovered = recover_form(pages)
     if recovered is not None:
         return recovered
-    retry_url = "/account" if request.path.startswith("/account") else None
+    retry_url = "/account" if request.path.startswith(("/account", "/lock", "/change-person")) else None
     return pages.error_page("bad_form_token", 400, retry_url=retry_url)
 
 

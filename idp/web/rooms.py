@@ -7,6 +7,7 @@ from idp.config import Config
 from idp.crypto import Keyring, PasswordHasher
 from idp.oauth.provider import Provider
 from idp.signin.signin import SignIn
+from idp.signin.workstations import Workstations
 from idp.store.base import Ephemeral
 from idp.store.database import Database
 from idp.web.origin import OriginReader
@@ -25,3 +26,4 @@ class Rooms:
     signin: SignIn
     provider: Provider
     origins: OriginReader
+    workstations: Workstations

@@ -14,12 +14,17 @@ from flask import Blueprint, Response, request
 
 from idp.audit import EventType, Reason
 from idp.errors import Refused, StoreUnavailable
-from idp.signin.dispatch import Step, StepKind
+from idp.signin.factor import FactorRefused
 from idp.signin.interaction import AuthorizationRequest, Interaction
 from idp.signin.login import LoginRefused
 from idp.signin.password_change import NewPassword, PasswordRefused
 from idp.signin.signin import MOST_RESTARTS, application_url
+from idp.signin.step import Step, StepKind
+from idp.web import passkeys
+from idp.web.account import begin_sign_in
 from idp.web.http import Pages
+from idp.web.lock import locked_page
+from idp.web.second_step import FACTOR_ACTS, FACTOR_PAGES
 from idp.web.step_page import StepView, Telling, show_step
 
 NOTICES = {
@@ -27,6 +32,7 @@ NOTICES = {
     Reason.ABSOLUTE_LIMIT: "absolute_limit",
     Reason.SIGNED_OUT: "signed_out",
     Reason.SIGNED_OUT_BY_APPLICATION: "signed_out",
+    Reason.PERSON_CHANGED: "person_changed",
     Reason.DIRECTORY_DISABLED: "account_closed",
     Reason.DIRECTORY_EXPIRED: "account_closed",
     Reason.DIRECTORY_GONE: "account_closed",
@@ -68,24 +74,25 @@ class Visit:
     """One request to a sign-in page."""
 
     def __init__(self, pages: Pages, interaction_id: str) -> None:
-        self._pages = pages
-        self._signin = pages.rooms.signin
-        self._id = interaction_id
-        self._presence = pages.read_session()
+        self.pages = pages
+        self.rooms = pages.rooms
+        self.signin = pages.rooms.signin
+        self.id = interaction_id
+        self.presence = pages.read_session()
 
     def show(self, *, error: str | None = None, status: int = 200) -> Response:
         """The page of the next Step, or the end of the sign-in."""
         interaction = self._load()
         if isinstance(interaction, Response):
             return interaction
-        if self._presence.session is not None:
-            self._signin.presences.touch(self._presence.session)
+        if self.presence.session is not None:
+            self.signin.presences.touch(self.presence.session)
         step = self._answer(interaction)
         if step.kind is StepKind.FINISH:
             return self._finish(interaction, step)
         if step.must_redirect and step.error is not None:
             return self._refuse(interaction, step, step.reason or Reason.ACCESS_DENIED)
-        return self._page(interaction, step, error=error, status=status)
+        return self.page(interaction, step, error=error, status=status)
 
     def act(self, act: str) -> Response:
         """Do what a form asks, if the present Step offers it (a form of an older page changes nothing); then back to the page."""
@@ -95,52 +102,74 @@ class Visit:
         step = self._answer(interaction)
         if act == "cancel":
             return self._cancel(interaction, step)
-        if act == "login" and interaction.proof is None:
+        if act == "change-person":
+            return self._change_person(interaction)
+        if act in FIRST_PROOFS and (interaction.proof is None or step.kind is StepKind.LOGIN):
             # Whatever the Session in this browser could answer: who types a password wants to be that person and nobody else.
-            return self.login(interaction, replace(step, kind=StepKind.LOGIN)) or self._back_to_page()
+            return FIRST_PROOFS[act](self, interaction, replace(step, kind=StepKind.LOGIN)) or self.back_to_page()
         offered_at, do = ACTS.get(act, (None, None))
         if do is not None and step.kind is offered_at and (answer := do(self, interaction, step)) is not None:
             return answer
-        return self._back_to_page()
+        return self.back_to_page()
 
     # What a form does; a Response when the page must be shown at once, with what was wrong
 
     def login(self, interaction: Interaction, step: Step) -> Response | None:
         """Identifier and password."""
-        typed = request.form.get("identifier", "")
-        around = self._signin.surroundings(interaction, self._presence.session, last_used_slug=self._pages.last_used_slug())
+        return self._try_password(interaction, step, request.form.get("identifier", ""))
+
+    def unlock(self, interaction: Interaction, step: Step) -> Response | None:
+        """The password of the person whose Session is locked."""
+        locked = locked_page(self.pages, self.presence.session, step)
+        return self._try_password(interaction, step, locked.identifier) if locked is not None else None
+
+    def _try_password(self, interaction: Interaction, step: Step, typed: str) -> Response | None:
+        around = self.signin.surroundings(interaction, self.presence.session, last_used_slug=self.pages.last_used_slug())
         try:
-            self._signin.sign_in(
+            moved = self.signin.sign_in(
                 interaction,
                 typed,
                 password=request.form.get("password", ""),
                 establishment_id=around.establishment.id if around.establishment else None,
-                origin=self._pages.origin(),
+                visitor=self.pages.visitor(),
             )
         except LoginRefused as refused:
             if refused.told is not None:
-                return self._page(interaction, step, error="not_usable", status=403, typed=typed, told=str(refused.told))
+                return self.page(interaction, step, error="not_usable", status=403, typed=typed, told=str(refused.told))
             if refused.is_unreachable:
-                return self._page(interaction, step, error="directory_unreachable", status=503, typed=typed)
+                return self.page(interaction, step, error="directory_unreachable", status=503, typed=typed)
             if not refused.is_throttled:
-                return self._page(interaction, step, error="wrong_credentials", status=403, typed=typed, tries_left=refused.tries_left)
-            response = self._page(interaction, step, error="throttled", status=429, typed=typed, wait_minutes=refused.wait_minutes)
+                tries = {"tries_left": refused.tries_left, "is_outside": refused.is_outside}
+                return self.page(interaction, step, error="wrong_credentials", status=403, typed=typed, **tries)
+            response = self.page(interaction, step, error="throttled", status=429, typed=typed, wait_minutes=refused.wait_minutes)
             if refused.wait:  # none when only an administrator can help
                 response.headers["Retry-After"] = str(math.ceil(refused.wait.total_seconds()))
             return response
+        self._take_over(moved)
+        return None
+
+    def login_with_passkey(self, interaction: Interaction, step: Step) -> Response | None:
+        """A passkey, and neither identifier nor password."""
+        try:
+            moved = self.signin.sign_in_with_passkey(
+                interaction, passkeys.answered(), passkeys.tie_to_interaction(self.pages, interaction), origin=self.pages.origin()
+            )
+        except FactorRefused as refused:
+            return self.page(interaction, step, error="passkey", status=503 if refused.is_unreachable else 403, told=refused.reason)
+        self._take_over(moved)
         return None
 
     def go_on(self, interaction: Interaction, step: Step) -> None:
         """The Session's person goes on."""
-        self._signin.go_on_as_session(interaction)
+        self.signin.go_on_as_session(interaction)
 
     def other(self, interaction: Interaction, step: Step) -> None:
         """Somebody else signs in."""
-        self._signin.sign_in_as_other(interaction)
+        self.signin.sign_in_as_other(interaction)
 
     def establishment(self, interaction: Interaction, step: Step) -> None:
         """Where the person works now."""
-        self._signin.choose_establishment(interaction, step, request.form.get("establishment", ""))
+        self.signin.choose_establishment(interaction, step, request.form.get("establishment", ""))
 
     def password(self, interaction: Interaction, step: Step) -> Response | None:
         """The forced change."""
@@ -149,71 +178,86 @@ class Visit:
             typed=form.get("new_password", ""), repeated=form.get("confirm_password", ""), current=form.get("current_password", "")
         )
         try:
-            self._signin.change_password(interaction, new, session=self._presence.session, origin=self._pages.origin())
+            self.signin.change_password(interaction, new, session=self.presence.session, origin=self.pages.origin())
         except PasswordRefused as refused:
-            return self._page(interaction, step, problems=list(refused.problems), status=422)
+            return self.page(interaction, step, problems=list(refused.problems), status=422)
         return None
 
     def close_session(self, interaction: Interaction, step: Step) -> None:
         """The earlier Session to close."""
-        self._signin.close_earlier(interaction, step, request.form.get("session_id", ""))
+        self.signin.close_earlier(interaction, step, request.form.get("session_id", ""))
 
     def consent(self, interaction: Interaction, step: Step) -> None:
         """The person agrees."""
-        self._signin.consent(interaction)
+        self.signin.consent(interaction)
 
     def back(self, interaction: Interaction, step: Step) -> Response | None:
         """Away from a refusal, to the application, which is told the refusal's own error."""
         return self._refuse(interaction, step, step.reason or Reason.ACCESS_DENIED)
 
+    def _take_over(self, moved: Interaction) -> None:
+        """Somebody else than the person of a shared or locked Session has shown who they are: that one ends first, with its applications."""
+        former = self.presence.session
+        if former is None or moved.proof is None or moved.proof.account_id == former.account_id:
+            return
+        if former.is_locked or self.pages.is_shared_use():
+            self.pages.change_person(former)
+            self.signin.go_on(moved, sign_outs=self.pages.sign_outs())
+
+    def _change_person(self, interaction: Interaction) -> Response:
+        """The next person begins where the former was, without anything that the former had answered."""
+        self.pages.change_person(self.presence.session)
+        if interaction.request is None:
+            return begin_sign_in(self.pages, "/account")
+        self.signin.begin_anew(interaction)
+        return self.back_to_page()
+
     # How a request stands
 
     def _load(self) -> Interaction | Response:
         """The Interaction, or the answer to a request that has none: begun again by itself where that is possible."""
-        browser = self._pages.known_browser()
+        browser = self.pages.known_browser()
         if browser is None:
-            self._signin.record(EventType.SIGNIN_RESTARTED, Reason.INTERACTION_OF_ANOTHER_BROWSER, origin=self._pages.origin())
-            return self._pages.error_page("loop", 400, retry_url="/account")
+            self.signin.record(EventType.SIGNIN_RESTARTED, Reason.INTERACTION_OF_ANOTHER_BROWSER, origin=self.pages.origin())
+            return self.pages.error_page("loop", 400, retry_url="/account")
         try:
-            return self._signin.load(self._id, browser, sign_outs=self._pages.sign_outs())
+            return self.signin.load(self.id, browser, sign_outs=self.pages.sign_outs())
         except Refused as refused:
             reason = Reason(refused.reason)
         if reason is Reason.INTERACTION_OF_ANOTHER_BROWSER:
-            self._signin.record(EventType.SIGNIN_RESTARTED, reason, origin=self._pages.origin())
-            return self._pages.error_page(str(reason), 403)
-        fresh = self._signin.restart(self._id, browser, origin=self._pages.origin())
+            self.signin.record(EventType.SIGNIN_RESTARTED, reason, origin=self.pages.origin())
+            return self.pages.error_page(str(reason), 403)
+        fresh = self.signin.restart(self.id, browser, origin=self.pages.origin())
         if fresh is not None:
-            return self._pages.see_other(f"/signin/{fresh.id}")
-        self._signin.record(EventType.SIGNIN_RESTARTED, reason, origin=self._pages.origin())
-        leftover = self._signin.leftover(self._id)
-        return self._pages.error_page(str(reason), 410, retry_url=leftover.application_url if leftover else "/account")
+            return self.pages.see_other(f"/signin/{fresh.id}")
+        self.signin.record(EventType.SIGNIN_RESTARTED, reason, origin=self.pages.origin())
+        leftover = self.signin.leftover(self.id)
+        return self.pages.error_page(str(reason), 410, retry_url=leftover.application_url if leftover else "/account")
 
-    def _back_to_page(self) -> Response:
-        return self._pages.see_other(f"/signin/{self._id}")
+    def back_to_page(self) -> Response:
+        """To the page of the next Step."""
+        return self.pages.see_other(f"/signin/{self.id}")
 
     def _answer(self, interaction: Interaction) -> Step:
-        return self._signin.answer(interaction, self._presence.session, self._pages.origin())
+        return self.signin.answer(interaction, self.presence.session, self.pages.visitor())
 
     # How a sign-in ends
 
     def _finish(self, interaction: Interaction, step: Step) -> Response:
-        if step.finish is None or not self._signin.close(interaction):
-            return self._back_to_page()
-        pages, origin = self._pages, self._pages.origin()
+        if step.finish is None or not self.signin.close(interaction):
+            return self.back_to_page()
+        pages, origin = self.pages, self.pages.origin()
         try:
             if interaction.request is None:
-                _, token = self._signin.finish_here(step.finish, origin)
-                response = pages.see_other(interaction.return_to)
-                if token is not None:
-                    pages.set_session_cookie(response, token)
+                response = pages.keep(pages.see_other(interaction.return_to), self.signin.finish_here(step.finish, origin))
             else:
                 finished = pages.rooms.provider.finish(step.finish, origin)
-                response = pages.send(finished.response, session_token=finished.session_token)
+                response = pages.send(finished.response, written=finished.written)
         except Refused as refused:
             return self._begin_again(interaction, Reason(refused.reason))
         except StoreUnavailable:
             # Nothing was written: the same page, loaded again, goes on from here.
-            self._signin.reopen(interaction)
+            self.signin.reopen(interaction)
             raise
         pages.remember_establishment(step.establishment)
         if interaction.request is not None and interaction.proof is not None:
@@ -223,77 +267,84 @@ class Visit:
     def _forget_loop(self, client_id: str) -> None:
         """The sign-in is written and must be answered, whatever becomes of a counter."""
         try:
-            self._signin.forget_loop(self._pages.browser_secret(), client_id)
+            self.signin.forget_loop(self.pages.browser_secret(), client_id)
         except StoreUnavailable as error:
-            log.warning("loop_not_forgotten", request_id=self._pages.origin().request_id, detail=error.detail)
+            log.warning("loop_not_forgotten", request_id=self.pages.origin().request_id, detail=error.detail)
 
     def _over(self, request: AuthorizationRequest | None) -> Response:
         """This sign-in was ended before: by another tab, or before the ephemeral store lost what it knew."""
-        self._signin.record(EventType.SIGNIN_RESTARTED, Reason.INTERACTION_EXPIRED, origin=self._pages.origin())
-        return self._pages.error_page(str(Reason.INTERACTION_EXPIRED), 410, retry_url=application_url(request))
+        self.signin.record(EventType.SIGNIN_RESTARTED, Reason.INTERACTION_EXPIRED, origin=self.pages.origin())
+        return self.pages.error_page(str(Reason.INTERACTION_EXPIRED), 410, retry_url=application_url(request))
 
     def _begin_again(self, interaction: Interaction, reason: Reason) -> Response:
         """Something ended while the person was signing in: nothing was written, so ask again from the start."""
-        pages = self._pages
+        pages = self.pages
         if reason is Reason.INTERACTION_EXPIRED:
             return self._over(interaction.request)
         if reason is Reason.REDIRECT_URI_MISMATCH:
             # Asking again would not help, and there is no address to go back to.
-            self._signin.record(EventType.AUTHORIZATION_REFUSED, reason, interaction=interaction, origin=pages.origin())
+            self.signin.record(EventType.AUTHORIZATION_REFUSED, reason, interaction=interaction, origin=pages.origin())
             return pages.error_page(str(reason), 400)
-        self._signin.record(EventType.SIGNIN_RESTARTED, reason, interaction=interaction, origin=pages.origin())
+        self.signin.record(EventType.SIGNIN_RESTARTED, reason, interaction=interaction, origin=pages.origin())
         if interaction.restarts >= MOST_RESTARTS:
             return pages.error_page(str(Reason.INTERACTION_EXPIRED), 410)
-        fresh = self._signin.open(interaction.request, pages.browser_secret(), return_to=interaction.return_to)
-        fresh = self._signin.keep(replace(fresh, restarts=interaction.restarts + 1))
+        fresh = self.signin.open(interaction.request, pages.browser_secret(), return_to=interaction.return_to, step_up=interaction.step_up)
+        fresh = self.signin.keep(replace(fresh, restarts=interaction.restarts + 1))
         return pages.see_other(f"/signin/{fresh.id}")
 
     def _cancel(self, interaction: Interaction, step: Step) -> Response:
-        if not self._signin.close(interaction):
-            return self._back_to_page()
-        self._signin.spend(interaction)
-        self._signin.record_cancel(interaction, step, self._pages.origin())
+        if not self.signin.close(interaction):
+            return self.back_to_page()
+        self.signin.spend(interaction)
+        self.signin.record_cancel(interaction, step, self.pages.origin())
         if interaction.request is None or (step.kind is StepKind.DENY and step.error is None):
-            return self._pages.see_other("/help")
-        answer = self._pages.rooms.provider.refuse(
+            return self.pages.see_other("/help")
+        answer = self.pages.rooms.provider.refuse(
             interaction.request,
             "access_denied",
             Reason.CANCELLED_BY_PERSON,
-            origin=self._pages.origin(),
+            origin=self.pages.origin(),
             account_id=step.account.id if step.account else None,
         )
-        return self._pages.send(answer)
+        return self.pages.send(answer)
 
     def _refuse(self, interaction: Interaction, step: Step, reason: Reason) -> Response:
-        if interaction.request is None or step.error is None or not self._signin.close(interaction):
-            return self._back_to_page()
-        self._signin.spend(interaction)
-        answer = self._pages.rooms.provider.refuse(
+        if interaction.request is None or step.error is None or not self.signin.close(interaction):
+            return self.back_to_page()
+        self.signin.spend(interaction)
+        answer = self.pages.rooms.provider.refuse(
             interaction.request,
             step.error,
             reason,
-            origin=self._pages.origin(),
+            origin=self.pages.origin(),
             account_id=step.account.id if step.account else None,
         )
-        return self._pages.send(answer)
+        return self.pages.send(answer)
 
-    def _page(self, interaction: Interaction, step: Step, **told: Any) -> Response:
+    def page(self, interaction: Interaction, step: Step, **told: Any) -> Response:
         """The page of a Step; `told` are fields of Telling."""
-        around = self._signin.surroundings(interaction, self._presence.session, last_used_slug=self._pages.last_used_slug())
+        around = self.signin.surroundings(interaction, self.presence.session, last_used_slug=self.pages.last_used_slug())
         if step.kind is StepKind.DENY:
-            self._signin.record_denial(interaction, step, self._pages.origin())
-        response = show_step(self._pages, StepView(interaction, step, around, Telling(**told), notice=self._notice(interaction)))
-        if self._presence.is_stale:
-            self._pages.clear_session_cookie(response)
+            self.signin.record_denial(interaction, step, self.pages.origin())
+        second = FACTOR_PAGES[step.kind](self, interaction, step) if step.kind in FACTOR_PAGES else {}
+        view = StepView(interaction, step, around, Telling(**told), notice=self._notice(interaction), second=second)
+        view = replace(view, is_shared=self.pages.is_shared_use())
+        if step.kind is StepKind.LOGIN:
+            locked = locked_page(self.pages, self.presence.session, step)
+            view = replace(view, passkey_options=passkeys.ask_sign_in(self.pages, interaction), locked=locked)
+        response = show_step(self.pages, view)
+        if self.presence.is_stale:
+            self.pages.clear_session_cookie(response)
         return response
 
     def _notice(self, interaction: Interaction) -> str | None:
-        if self._presence.ended is not None:
-            return NOTICES.get(self._presence.ended, "ended")
+        if self.presence.ended is not None:
+            return NOTICES.get(self.presence.ended, "ended")
         return "restarted" if interaction.restarts else None
 
 
 Act = Callable[[Visit, Interaction, Step], Response | None]
+FIRST_PROOFS: dict[str, Act] = {"login": Visit.login, "unlock": Visit.unlock, "passkey-login": Visit.login_with_passkey}
 # What each form does, and the Step that offers it.
 ACTS: dict[str, tuple[StepKind, Act]] = {
     "go-on": (StepKind.SELECT_ACCOUNT, Visit.go_on),
@@ -303,4 +354,5 @@ ACTS: dict[str, tuple[StepKind, Act]] = {
     "close-session": (StepKind.CLOSE_SESSION, Visit.close_session),
     "consent": (StepKind.CONSENT, Visit.consent),
     "back": (StepKind.DENY, Visit.back),
+    **FACTOR_ACTS,
 }

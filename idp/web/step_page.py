@@ -3,19 +3,20 @@
 One function a kind, in a table. Decides nothing and writes nothing; called by signin.py only.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from flask import Response
 
 from idp.audit import Reason
-from idp.signin.dispatch import Step, StepKind
 from idp.signin.interaction import Interaction
 from idp.signin.signin import Surroundings
+from idp.signin.step import Step, StepKind
 from idp.web.description import describe_session
 from idp.web.http import Pages
+from idp.web.lock import Locked
 
 UTC = ZoneInfo("UTC")
 
@@ -24,7 +25,8 @@ UTC = ZoneInfo("UTC")
 class Telling:
     """What a page says beyond its Step: what went wrong with the form just sent. `wait_minutes` 0 means that waiting does not help.
 
-    `told`: why the directory refuses somebody who typed the right password, as a reason code.
+    `told`: why the directory refuses somebody who typed the right password, as a reason code. `is_outside`: a wrong password was typed where
+    strangers may type too.
     """
 
     status: int = 200
@@ -33,18 +35,27 @@ class Telling:
     tries_left: int | None = None
     wait_minutes: int | None = None
     told: str | None = None
+    is_outside: bool = False
     problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class StepView:
-    """A Step about to be shown. `notice` says why the person is asked at all (signin.html); `language` and `zone` are settled when it is shown."""
+    """A Step about to be shown. `notice` says why the person is asked at all (signin.html); `language` and `zone` are settled when it is shown.
+
+    `passkey_options`: what the browser is asked for a passkey, where one is offered; `is_shared`: people follow one another at this machine.
+    `locked`: whose Session is locked in this browser, and waits for them. `second`: what the page of a second proof needs (second_step.py).
+    """
 
     interaction: Interaction
     step: Step
     around: Surroundings
     told: Telling
     notice: str | None
+    passkey_options: str | None = None
+    is_shared: bool = False
+    locked: Locked | None = None
+    second: Mapping[str, Any] = field(default_factory=dict)
     language: str = "fr"
     zone: ZoneInfo = UTC
 
@@ -59,6 +70,11 @@ class StepView:
         return self.interaction.request is not None
 
     @property
+    def is_somebody_here(self) -> bool:
+        """Whether the page is about a person already; a locked one's page says it in its own words."""
+        return self.step.account is not None and self.locked is None
+
+    @property
     def account_name(self) -> str:
         """The person, as far as known."""
         return self.step.account.name if self.step.account else ""
@@ -66,6 +82,8 @@ class StepView:
 
 def show_step(pages: Pages, view: StepView) -> Response:
     """The page of a Step that asks something or denies."""
+    # Who sits down next at a shared workstation in the middle of somebody's sign-in has one way out of it, on every page.
+    is_somebodys = view.is_shared and view.is_somebody_here
     template, status, context = LOOKS[view.step.kind](
         replace(view, language=pages.speak(view.interaction), zone=pages.zone(view.around.establishment))
     )
@@ -75,6 +93,7 @@ def show_step(pages: Pages, view: StepView) -> Response:
         establishment=view.around.establishment,
         interaction=view.interaction,
         client_name=view.around.client_name,
+        person_here={"name": view.account_name, "action": f"{view.path}/change-person"} if is_somebodys else None,
         **context,
     )
 
@@ -90,9 +109,16 @@ def _login(view: StepView) -> Look:
         "identifier": told.typed if told.typed is not None else _hinted_identifier(view),
         "error": told.error,
         "tries_left": told.tries_left,
+        "is_outside": told.is_outside,
         "wait_minutes": told.wait_minutes,
         "told": told.told,
         "notice": view.notice,
+        "passkey_action": f"{view.path}/passkey-login",
+        "passkey_options": view.passkey_options,
+        "is_shared": view.is_shared,
+        "locked": view.locked,
+        "unlock_action": f"{view.path}/unlock",
+        "change_action": f"{view.path}/change-person",
     }
     return "signin.html", told.status, context
 
@@ -116,6 +142,7 @@ def _change_password(view: StepView) -> Look:
         "username": username or view.account_name,
         "is_forced": True,
         "asks_current": proof is not None and not proof.is_local,
+        "is_shared": view.is_shared,
     }
     return "change_password.html", view.told.status, {**context, **_actions(view, "password")}
 
@@ -123,6 +150,19 @@ def _change_password(view: StepView) -> Look:
 def _close_session(view: StepView) -> Look:
     sessions = [describe_session(session, view.language, view.zone) for session in view.step.sessions]
     return "close_session.html", view.told.status, {"sessions": sessions, **_actions(view, "close-session")}
+
+
+def _factor(view: StepView) -> Look:
+    return "factor.html", view.told.status, {**_second(view), **_actions(view, "factor")}
+
+
+def _enrol(view: StepView) -> Look:
+    return "enrol.html", view.told.status, {**_second(view), "later_action": None, "deadline": None, **_actions(view, "enrol")}
+
+
+def _second(view: StepView) -> dict[str, Any]:
+    told = view.told
+    return {**view.second, "error": told.error, "tries_left": told.tries_left, "wait_minutes": told.wait_minutes}
 
 
 def _consent(view: StepView) -> Look:
@@ -141,7 +181,9 @@ def _actions(view: StepView, act: str) -> dict[str, str]:
 
 
 def _hinted_identifier(view: StepView) -> str:
-    """What the field holds beforehand: what the client says, else who was here (prompt=login, max_age)."""
+    """What the field holds beforehand: what the client says, else who was here (prompt=login, max_age); nobody where people follow one another."""
+    if view.is_shared:
+        return ""
     request, account = view.interaction.request, view.step.account
     if request is not None and request.login_hint:
         return request.login_hint[:254]
@@ -153,6 +195,8 @@ LOOKS: dict[StepKind, Callable[[StepView], Look]] = {
     StepKind.SELECT_ACCOUNT: _select_account,
     StepKind.CHOOSE_ESTABLISHMENT: _choose_establishment,
     StepKind.CHANGE_PASSWORD: _change_password,
+    StepKind.FACTOR: _factor,
+    StepKind.ENROL: _enrol,
     StepKind.CLOSE_SESSION: _close_session,
     StepKind.CONSENT: _consent,
     StepKind.DENY: _deny,

@@ -52,7 +52,7 @@ def test_the_consent_and_account_pages_satisfy_axe(demo: Demonstration, new_page
     watched = new_page()
     page = watched.page
     page.goto(f"{demo.issuer}/account")
-    sign_in(page, "julie.perrin")
+    sign_in(page, "marc.lenoir")
     expect(page.locator("h1")).to_have_text("Mon compte")
     page.goto(authorize(demo, curious))
     expect(page.locator("#consent-form")).to_be_visible()

@@ -1,11 +1,12 @@
 """The connector on a real 389 Directory Server: the same promises as on OpenLDAP, by its own attributes and words."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from connectors.base import ChangeRefused, ChangeRequired, CredentialsRefused, PersonNotUsable, SourceUnreachable, State
+from connectors.base import ChangeRefused, ChangeRequired, CredentialsRefused, Exposure, PersonNotUsable, SourceUnreachable, State
 from connectors.ldap.directory import LdapDirectory
 from tests.support.dirsrv import Dirsrv, dirsrv
 from tests.support.fixed_clock import FixedClock
@@ -146,3 +147,22 @@ def test_directory_is_checked_and_comes_back_after_a_stop(server: Dirsrv) -> Non
     clock.advance(timedelta(minutes=1))
     assert directory.authenticate("ds.checked", NEW)
     directory.close()
+
+
+def test_what_stands_between_a_person_and_the_lock_is_read_where_it_may_be(server: Dirsrv, directory: LdapDirectory) -> None:
+    settled(server, "ds.counted")
+    told: list[Exposure] = []
+
+    class Watching:
+        @contextmanager
+        def passage(self, source: str, subject: str | None, *, seen: Exposure, look: Callable[[], Exposure]) -> Iterator[bool]:
+            told.append(look())
+            yield True
+
+    for _ in range(2):
+        with pytest.raises(CredentialsRefused):
+            directory.authenticate("ds.counted", "wrong-Password-1", gate=Watching())
+    assert directory.authenticate("ds.counted", NEW, gate=Watching())
+    assert [one.failures for one in told[1:]] == [1, 2]
+    assert {one.threshold for one in told} == {None}, "a service account may not read the server's configuration"
+    assert len({one.mark for one in told}) == 1

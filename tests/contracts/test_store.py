@@ -22,9 +22,10 @@ from sqlalchemy import inspect, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from idp.audit import Event, EventType, Origin, Reason
+from idp.crypto import digest
 from idp.errors import StoreUnavailable
 from idp.store import migrations, tables
-from idp.store.base import Account, Establishment
+from idp.store.base import Account, Establishment, Workstation, Zone
 from idp.store.database import Database
 from idp.store.events import EventFilter
 from idp.store.migrations import current_revision, newest_revision, upgrade
@@ -635,3 +636,110 @@ def test_an_identifier_is_spent_once(database: Database, neighbour: Database, cl
     with database.read() as tx:
         assert tx.grants.is_spent("assertion", "jti")
         assert not tx.grants.is_spent("access_token", "jti")
+
+
+# Zones and workstations
+
+
+def a_zone(clock: FixedClock, establishment_id: str, name: str, **values: Any) -> Zone:
+    """A zone that counts."""
+    given = {"kind": "trusted", "networks": ("10.1.0.0/16", "fd00:1::/32"), "is_egress": False, "guests_apart": "", "source": "operator"}
+    nothing = dict.fromkeys(("first_day", "last_day", "valid_from", "valid_until", "ended_at"))
+    fixed = {"id": clock.new_id(), "establishment_id": establishment_id, "name": name, "created_at": clock.now()}
+    return Zone(**{**nothing, **given, **fixed, **values})
+
+
+def a_workstation(clock: FixedClock, zone: Zone) -> Workstation:
+    """An enrolled machine."""
+    return Workstation(
+        id=clock.new_id(),
+        establishment_id=zone.establishment_id,
+        zone_id=zone.id,
+        name="Poste 1",
+        is_shared=True,
+        secret_digest=digest(clock.new_token()),
+        previous_digest=None,
+        rotated_at=clock.now(),
+        last_seen_at=clock.now(),
+        enrolled_by="operator:essai",
+        created_at=clock.now(),
+        ended_at=None,
+    )
+
+
+def test_zones_come_out_as_they_went_in_and_only_open_ones_of_open_establishments_count(database: Database, clock: FixedClock) -> None:
+    lilas, roses = an_establishment(clock, "lilas"), an_establishment(clock, "roses")
+    days = {"first_day": date(2026, 12, 1), "last_day": date(2026, 12, 31), "valid_from": clock.now(), "valid_until": clock.now()}
+    lan = a_zone(clock, lilas.id, "lan", **days)
+    with database.write() as tx:
+        for place in (lilas, roses):
+            tx.establishments.add(place)
+        tx.zones.add(lan)
+        tx.zones.add(a_zone(clock, lilas.id, "ended", ended_at=clock.now()))
+        tx.zones.add(a_zone(clock, roses.id, "lan", is_egress=True, guests_apart="Nadia, le 12 mars"))
+    with database.read() as tx:
+        assert [(zone.name, slug) for zone, slug in tx.zones.open_with_slugs()] == [("lan", "lilas"), ("lan", "roses")]
+        assert tx.zones.of(lilas.id) == (lan,)
+        assert tx.zones.named(lilas.id, "lan") == tx.zones.get(lan.id) == lan
+        assert tx.zones.named(lilas.id, "ended") is None
+    with database.write() as tx:
+        tx.zones.change(lan.id, {"networks": ("10.2.0.0/16",), "kind": "vpn"})
+        tx.establishments.end(roses.id, clock.now())
+    with database.read() as tx:
+        assert [(zone.networks, zone.kind) for zone, _ in tx.zones.open_with_slugs()] == [(("10.2.0.0/16",), "vpn")]
+    with database.write() as tx:
+        assert tx.zones.end(lan.id, clock.now())
+        assert not tx.zones.end(lan.id, clock.now())
+
+
+def test_of_two_that_rotate_a_workstation_at_once_one_does(database: Database, neighbour: Database, clock: FixedClock) -> None:
+    place = an_establishment(clock, "lilas")
+    zone = a_zone(clock, place.id, "lan")
+    machine = a_workstation(clock, zone)
+    with database.write() as tx:
+        tx.establishments.add(place)
+        tx.zones.add(zone)
+        tx.workstations.add(machine)
+    barrier = threading.Barrier(4)
+
+    def rotate(view: Database) -> bool:
+        barrier.wait()
+        with view.write() as tx:
+            return tx.workstations.rotate(machine.id, present=machine.secret_digest, next_digest=digest("next"), now=clock.now())
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(rotate, [database, neighbour, database, neighbour])) == [False, False, False, True]
+    with database.read() as tx:
+        (found,) = tx.workstations.open(zone_id=zone.id)
+        assert (found.secret_digest, found.previous_digest) == (digest("next"), machine.secret_digest)
+        assert tx.workstations.open(place.id) == tx.workstations.open() == (found,)
+        assert tx.workstations.open("elsewhere") == ()
+    with database.write() as tx:
+        assert tx.workstations.end(machine.id, clock.now())
+        assert not tx.workstations.end(machine.id, clock.now())
+        assert not tx.workstations.rotate(machine.id, present=digest("next"), next_digest=digest("later"), now=clock.now())
+        assert tx.workstations.open_session_ids(machine.id) == []
+    with database.read() as tx:
+        assert tx.workstations.open() == ()
+        assert tx.workstations.get(machine.id) is not None
+
+
+def test_sign_ins_are_counted_by_where_they_came_from(database: Database, clock: FixedClock) -> None:
+    def signed_in(account: str, address: str, why: str, home: str) -> Event:
+        origin = dataclasses.replace(ORIGIN, address=address, zone_why=why)
+        return Event(
+            type=EventType.SIGNIN_SUCCEEDED, at=clock.now(), actor="system", origin=origin, account_id=account, establishment_id=home
+        )
+
+    with database.write() as tx:
+        tx.events.append(signed_in("a", "192.0.2.1", "no_zone", "lilas"))
+        clock.advance(timedelta(days=2))
+        for account, home in (("a", "lilas"), ("a", "lilas"), ("b", "roses")):
+            tx.events.append(signed_in(account, "192.0.2.1", "no_zone", home))
+        tx.events.append(signed_in("c", "192.0.2.1", "address_doubtful", "lilas"))
+        tx.events.append(an_event(clock))
+    with database.read() as tx:
+        assert tx.events.sign_in_addresses(clock.now()) == [("192.0.2.1", "no_zone", 3, 2), ("192.0.2.1", "address_doubtful", 1, 1)]
+        assert tx.events.count_signed_in(clock.now()) == 3
+        assert tx.events.count_signed_in(clock.now() + timedelta(seconds=1)) == 0
+        assert tx.revisions.number("never") == 0

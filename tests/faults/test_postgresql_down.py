@@ -149,7 +149,7 @@ def test_nothing_is_half_issued_or_usable_twice_when_the_server_goes_away_under_
     def sign_in_again_and_again(person: str) -> None:
         party = world.relying_party("carnet")
         while not over.is_set():
-            browser = world.browser()
+            browser = world.browser(address=world.lan_of(person))
             page = browser.get(party.begin(scope="openid offline_access"))
             if page.status == 200 and "signin-form" in page.forms:
                 page = browser.sign_in(world.person(person).username, world.password, page=page)

@@ -2,10 +2,12 @@
 
 from datetime import timedelta
 from itertools import pairwise
+from urllib.parse import urlsplit
 
 from tests.conftest import MakeWorld
 from tests.support.browser import Browser, Page
-from tests.support.cast import PASSWORD
+from tests.support.cast import AT_GLYCINES, OUTSIDE, PASSWORD
+from tests.support.second_factors import enrol_phone
 from tests.support.world import World
 
 NEW = "Une-Autre-Girafe-Violette-84"
@@ -21,7 +23,9 @@ def at_account(world: World, person: str = "claire", *, browser: Browser | None 
 
 
 def form(page: Page, action: str) -> dict[str, str]:
-    return next(form.fields for form in page.document.forms if form.action == action)
+    """What the form's first button sends."""
+    found = next(form for form in page.document.forms if form.action == action)
+    return {**found.fields, **{name: value for name, value, _ in found.buttons[:1] if name}}
 
 
 def open_sessions(world: World, person: str) -> int:
@@ -107,12 +111,35 @@ def test_person_ends_all_other_sessions_at_once(world: World) -> None:
 def test_person_works_at_the_other_establishment_from_now_on(world: World) -> None:
     browser = world.browser(language="en")
     signed = world.sign_in("amina", browser=browser, establishment="tilleuls")
+    phone = enrol_phone(world, world.application.signin.second_factors, "amina")
     page = browser.get("/account")
     page = browser.post("/account/establishment", {**form(page, "/account/establishment"), "establishment": "glycines"})
-    assert "You are now at Les Glycines." in page.text
+    assert world.account("amina").last_establishment_id == world.establishment("tilleuls").id, "from here the other home is outside"
+    page = browser.submit("factor-form", page=page, code=phone.code(world.clock))
+    assert "Les Glycines" in page.text
+    assert urlsplit(page.url).path == "/account"
     assert world.account("amina").last_establishment_id == world.establishment("glycines").id
+    world.move(browser, AT_GLYCINES)
     browser.get(signed.party.begin())
     assert world.last_event("authorization.granted")["establishment_id"] == world.establishment("glycines").id
+
+
+def test_person_stays_at_the_establishment_when_the_other_one_asks_what_they_have_not(world: World) -> None:
+    browser = world.sign_in("amina", establishment="tilleuls").browser
+    page = browser.get("/account")
+    page = browser.post("/account/establishment", {**form(page, "/account/establishment"), "establishment": "glycines"})
+    assert (page.status, urlsplit(page.url).path.split("/")[1]) == (403, "signin")
+    assert world.last_event("signin.refused")["reason"] == "no_factor_enrolled"
+    assert browser.get("/account").status == 200
+
+
+def test_account_pages_ask_again_when_the_session_of_the_lan_is_taken_home(world: World) -> None:
+    browser = world.sign_in("claire").browser
+    world.move(browser, OUTSIDE)
+    page = browser.get("/account")
+    assert (page.status, world.last_event("signin.refused")["reason"]) == (403, "no_factor_enrolled")
+    enrol_phone(world, world.application.signin.second_factors, "claire")
+    assert "factor-form" in browser.get("/account/password").forms
 
 
 def test_establishment_stays_when_the_other_is_not_theirs(world: World) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from tests.support.apache import Apache, apache_folder, serving
 from tests.support.browser import Browser, Page
+from tests.support.cast import AT_GLYCINES
 from tests.support.live import LiveServer
 from tests.support.processes import wait_until
 
@@ -18,9 +19,9 @@ class Site:
     live: LiveServer
     apache: Apache
 
-    def browser(self) -> Browser:
+    def browser(self, *, address: str | None = None) -> Browser:
         """A browser that follows both."""
-        return self.live.browser(self.apache.origin)
+        return self.live.browser(self.apache.origin, address=address)
 
     def sign_in(self, browser: Browser, username: str) -> Page:
         """From the protected page, through the sign-in form, back to the protected page."""
@@ -81,7 +82,7 @@ def test_the_provider_session_ends_when_apache_signs_out(site: Site) -> None:
 
 def test_apache_session_ends_by_itself_when_an_operator_cuts_the_account(site: Site) -> None:
     """Back-Channel Logout 1.0 section 2.5: the logout token reaches Apache, without the browser."""
-    browser = site.browser()
+    browser = site.browser(address=AT_GLYCINES)
     assert site.sign_in(browser, "karim.haddad").status == 200
     site.live.command("account", "suspend", "karim.haddad")
     wait_until(lambda: bool(site.live.notices()) and site.live.notices()[0]["state"] == "delivered", seconds=20, log=site.apache.error_log)

@@ -209,8 +209,8 @@ def test_operator_unblocks_a_person_who_mistyped_too_often(make_world: MakeWorld
     person = world.person("claire")
     browser = world.browser()
     page = browser.get(world.relying_party("carnet").begin())
-    for _ in range(3):
-        page = browser.sign_in(person.username, "Mauvais-mot-de-passe-1", page=page)
+    for number in range(3):
+        page = browser.sign_in(person.username, f"Mauvais-mot-de-passe-{number}", page=page)
     page = browser.sign_in(person.username, world.password, page=page)
     assert world.last_event("signin.refused")["reason"] == "throttled"
     Operator(world.config_path).do("account", "unblock", person.username)

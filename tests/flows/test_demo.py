@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from tests.support.demonstration import REPOSITORY, Demonstration, demonstration
 from tests.support.processes import free_port, vestibule, wait_until
 
 pytestmark = pytest.mark.timeout(300)
+SOME_DAY = datetime(2026, 11, 2, 8, 30, tzinfo=UTC)
 
 
 def listens(url: str) -> bool:
@@ -35,9 +38,19 @@ def test_a_visitor_finds_the_same_people_after_a_second_start_and_nothing_runs_a
     with demonstration(tmp_path, python=sys.executable, ports=ports) as running:
         said = running.output()
         assert running.app_url in said
+        assert f"{running.app_url}/telephone" in said
         assert all(person.username in said and person.password in said for person in PEOPLE)
         config = running.config_path
+        # What is printed under "why?" can be typed as it stands.
+        printed = re.search(r"--config (\S+) (policy explain .*)", said)
+        assert printed is not None
+        assert (REPOSITORY / printed[1]) == config
+        assert "Fatou Diallo is asked for a code" in vestibule(config, *printed[2].split())
         vestibule(config, "account", "suspend", "marc.lenoir")
+        kept = running.codes(SOME_DAY)
+        # As the release left its folder that knew no second factors, but for a person who has them already.
+        vestibule(config, "factor", "reset", "fatou.diallo", "--reason", "not enrolled yet")
+        (running.folder / "seeded").write_text("")
         second = demo(running.folder, free_port(), free_port())
         assert second.returncode == 1
         assert "déjà" in second.stderr
@@ -48,6 +61,10 @@ def test_a_visitor_finds_the_same_people_after_a_second_start_and_nothing_runs_a
         shown = json.loads(vestibule(again.config_path, "account", "list", "--json"))
         assert len(shown) == len(PEOPLE)
         assert {person["username"] for person in shown if person["status"] == "suspended"} == {"paul.garnier", "marc.lenoir"}
+        changed = {username for username, digits in again.codes(SOME_DAY).items() if kept[username] != digits}
+        assert changed == {"fatou.diallo"}
+        factors = json.loads(vestibule(again.config_path, "factor", "list", "fatou.diallo", "--json"))["factors"]
+        assert [factor["kind"] for factor in factors] == ["totp"]
         care_app = _child(again)
         os.kill(care_app, signal.SIGKILL)
         wait_until(lambda: again.process.poll() is not None, seconds=30, log=again.log)

@@ -12,6 +12,7 @@ import pytest
 from tests.conftest import MakeWorld
 from tests.flows.refusal import Issued, issued
 from tests.support.browser import Browser, Page
+from tests.support.cast import LANS
 from tests.support.cast import PASSWORD as LOCAL_PASSWORD
 from tests.support.slapd import PASSWORD, PEOPLE, Slapd
 from tests.support.world import World
@@ -31,8 +32,8 @@ def at_page(world: World) -> tuple[Browser, Page]:
     return browser, browser.get(world.relying_party().begin())
 
 
-def claims_of(world: World, identifier: str, **parameters: str) -> dict[str, Any]:
-    browser, party = world.browser(), world.relying_party()
+def claims_of(world: World, identifier: str, *, at_work: str = "tilleuls", **parameters: str) -> dict[str, Any]:
+    browser, party = world.browser(address=LANS[at_work]), world.relying_party()
     page = browser.sign_in(identifier, PASSWORD, page=browser.get(party.begin(**parameters)))
     assert page.callback is not None, page
     return party.exchange(page.callback).claims
@@ -51,12 +52,12 @@ def test_nurse_signs_in_by_uid_address_or_number(homes: World, typed: str) -> No
 
 
 def test_aide_has_the_profile_of_a_group_within_a_group(homes: World) -> None:
-    claims = claims_of(homes, "d.hugo")
+    claims = claims_of(homes, "d.hugo", at_work="glycines")
     assert (claims["establishment"]["slug"], claims["roles"]) == ("glycines", ["aide"])
 
 
 def test_nurse_of_two_homes_chooses(homes: World) -> None:
-    claims = claims_of(homes, "d.amina", establishment="glycines")
+    claims = claims_of(homes, "d.amina", at_work="glycines", establishment="glycines")
     assert claims["establishment"]["slug"] == "glycines"
 
 

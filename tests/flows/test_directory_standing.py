@@ -15,6 +15,7 @@ import pytest
 
 from idp.app import deliverer
 from tests.conftest import MakeWorld
+from tests.support.cast import LANS
 from tests.support.cast import PASSWORD as LOCAL_PASSWORD
 from tests.support.slapd import PASSWORD, Slapd
 from tests.support.world import SignedIn, World
@@ -30,7 +31,8 @@ def homes(make_world: MakeWorld, slapd: Slapd) -> Iterator[World]:
 
 
 def sign_in(world: World, uid: str = "d.claire", client: str = "carnet", **parameters: str) -> SignedIn:
-    browser, party = world.browser(), world.relying_party(client)
+    at_work = LANS[parameters.get("establishment", "tilleuls")]
+    browser, party = world.browser(address=at_work), world.relying_party(client)
     page = browser.sign_in(uid, PASSWORD, page=browser.get(party.begin(scope="openid profile email establishment", **parameters)))
     assert page.callback is not None, page
     return SignedIn(browser, party, party.exchange(page.callback))

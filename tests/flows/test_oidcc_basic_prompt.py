@@ -146,8 +146,8 @@ def test_colleague_signs_in_instead_when_prompt_is_select_account(world: World) 
     first = world.sign_in("claire")
     party, page = ask(world, first.browser, prompt="select_account")
     page = first.browser.press("account-other", page=page)
-    tokens = answered(party, first.browser.sign_in("karim.haddad", world.password, page=page))
-    assert tokens.claims["sub"] == world.account("karim").id
+    tokens = answered(party, first.browser.sign_in("rose.marchand", world.password, page=page))
+    assert tokens.claims["sub"] == world.account("rose").id
     assert tokens.claims["sid"] != first.tokens.claims["sid"]
     assert world.last_event("session.ended")["reason"] == "replaced"
 

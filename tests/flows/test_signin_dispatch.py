@@ -8,19 +8,28 @@ import pytest
 
 from idp.audit import Reason
 from idp.config import ClientSettings
-from idp.signin.dispatch import Facts, StepKind, decide_step
+from idp.signin.devices import Recognised
+from idp.signin.dispatch import decide_step
+from idp.signin.factor import FactorProof
+from idp.signin.facts import Facts, Terms
+from idp.signin.ground import Ground
 from idp.signin.interaction import AuthorizationRequest, Interaction, Proof
 from idp.signin.local import ACR_PASSWORD, AMR_PASSWORD
-from idp.store.base import Account, Client, Establishment, Session
+from idp.signin.step import StepKind
+from idp.store.base import Account, Client, Device, Establishment, Session, StoredProof
+from idp.store.means import EnrolledFactor, Means
 from policies.access import AccessFacts, AttachmentFacts
+from policies.assurance import ACR_MFA, ACR_PHISHING_RESISTANT
+from policies.rules import DEFAULT_RULE_SET
 from policies.sessions import SessionLimits
+from policies.zones import Whereabouts
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(hours=2)
 
 
-def establishment(key: str) -> Establishment:
-    return Establishment(
+def establishment(key: str, **changes: Any) -> Establishment:
+    plain = Establishment(
         id=key,
         slug=f"slug-{key}",
         name=key.upper(),
@@ -35,6 +44,7 @@ def establishment(key: str) -> Establishment:
         created_at=LONG_AGO,
         ended_at=None,
     )
+    return replace(plain, **changes)
 
 
 def account(key: str = "claire", **changes: Any) -> Account:
@@ -84,9 +94,55 @@ def session(key: str = "s", account_id: str = "claire", **changes: Any) -> Sessi
     return Session(**values)
 
 
-def proof(account_id: str = "claire", *, must_change: bool = False) -> Proof:
+def proof(account_id: str = "claire", *, must_change: bool = False, at: datetime = NOW) -> Proof:
     return Proof(
-        account_id=account_id, auth_time=NOW, amr=AMR_PASSWORD, acr=ACR_PASSWORD, connector="local", must_change_password=must_change
+        account_id=account_id, auth_time=at, amr=AMR_PASSWORD, acr=ACR_PASSWORD, connector="local", must_change_password=must_change
+    )
+
+
+def given(method: str = "totp", account_id: str = "claire") -> tuple[FactorProof, ...]:
+    """A second proof of this sign-in."""
+    return (FactorProof(account_id=account_id, method=method, factor_id=f"f-{method}", at=NOW),)
+
+
+def proven(*methods: str, at: datetime = LONG_AGO) -> Session:
+    """A Session in which these were given."""
+    return session(proofs=tuple(StoredProof(method=method, at=at, factor_id=f"f-{method}") for method in methods))
+
+
+def ground(*kinds: str, zone: str = "trusted", device: Device | None = None, **means: Any) -> Ground:
+    """A place, and the kinds of factors enrolled."""
+    is_inside = zone in {"trusted", "shared_workstation"}
+    factors = tuple(EnrolledFactor(f"f-{kind}", kind, "", "") for kind in kinds)
+    return Ground(
+        whereabouts=Whereabouts(
+            zone="outside" if zone == "outside" else "slug-a/lan",
+            kind=zone,
+            why="",
+            is_inside=is_inside,
+            is_shared=zone == "shared_workstation",
+            may_enrol=zone == "trusted",
+        ),
+        means=Means(factors=factors, **means),
+        device=Recognised(device, "digest") if device else Recognised(),
+    )
+
+
+def device(remembered_at: datetime | None, *, days: int = 30) -> Device:
+    """A browser of Claire's."""
+    return Device(
+        id="d",
+        account_id="claire",
+        secret_digest="digest",  # no secret
+        previous_digest=None,
+        rotated_at=LONG_AGO,
+        user_agent="",
+        address="",
+        remembered_at=remembered_at,
+        remembered_until=remembered_at + timedelta(days=days) if remembered_at else None,
+        last_seen_at=LONG_AGO,
+        created_at=LONG_AGO,
+        ended_at=None,
     )
 
 
@@ -128,7 +184,17 @@ def facts(**changes: Any) -> Facts:
     asked = changes.pop("request", request())
     known = {
         name: changes.pop(name)
-        for name in ("proof", "establishment_id", "consented", "closing_session_id", "selected_session")
+        for name in (
+            "proof",
+            "factors",
+            "establishment_id",
+            "consented",
+            "closing_session_id",
+            "selected_session",
+            "declined",
+            "step_up",
+            "pass_digest",
+        )
         if name in changes
     }
     interaction = Interaction(id="i", browser_digest="", created_at=NOW, request=asked, **known)
@@ -147,6 +213,8 @@ def facts(**changes: Any) -> Facts:
         "other_sessions": (),
         "consented_scope": frozenset(),
         "limits": SessionLimits(timedelta(minutes=30), timedelta(hours=14), 2),
+        "terms": Terms(DEFAULT_RULE_SET),
+        "ground": ground() if person else None,
         **changes,
     }
     return Facts(**values)
@@ -218,6 +286,176 @@ CASES: list[tuple[str, Facts, StepKind]] = [
     ),
     ("consent given now", facts(session=LIVE, consented=True, client=client(require_consent=True)), StepKind.FINISH),
     ("prompt=consent", facts(session=LIVE, request=request("consent"), consented_scope=frozenset({"openid"})), StepKind.CONSENT),
+    # With which proofs: the default rules, and what clients ask
+    ("outside, a factor enrolled", facts(proof=proof(), ground=ground("totp", zone="outside")), StepKind.FACTOR),
+    ("outside, the factor given", facts(proof=proof(), factors=given(), ground=ground("totp", zone="outside")), StepKind.FINISH),
+    (
+        "outside, somebody else's factor given",
+        facts(proof=proof(), factors=given(account_id="paul"), ground=ground("totp", zone="outside")),
+        StepKind.FACTOR,
+    ),
+    ("outside, only an e-mail address", facts(proof=proof(), ground=ground("email", zone="outside")), StepKind.DENY),
+    ("outside, no factor", facts(proof=proof(), ground=ground(zone="outside")), StepKind.DENY),
+    ("outside, no factor but a pass", facts(proof=proof(), ground=ground(zone="outside", passes=frozenset({"enrol"}))), StepKind.ENROL),
+    (
+        "outside, no factor, the pass shown",
+        facts(proof=proof(), pass_digest="p", ground=ground(zone="outside", passes=frozenset({"enrol"}))),
+        StepKind.ENROL,
+    ),
+    (
+        "outside, a factor lost and a pass to sign in",
+        facts(proof=proof(), ground=ground("totp", zone="outside", passes=frozenset({"sign_in"}))),
+        StepKind.FACTOR,
+    ),
+    ("a VPN is not inside", facts(proof=proof(), ground=ground("totp", zone="vpn")), StepKind.FACTOR),
+    ("a blocked network", facts(proof=proof(), factors=given(), ground=ground("totp", zone="blocked")), StepKind.DENY),
+    ("a session of the LAN goes outside", facts(session=proven("password"), ground=ground("totp", zone="outside")), StepKind.FACTOR),
+    (
+        "a session with a factor goes outside",
+        facts(session=proven("password", "totp"), ground=ground("totp", zone="outside")),
+        StepKind.FINISH,
+    ),
+    ("a session of an earlier release goes outside", facts(session=LIVE, ground=ground("totp", zone="outside")), StepKind.FACTOR),
+    ("an administrator inside", facts(proof=proof(), ground=ground("totp", roles=frozenset({"group_administrator"}))), StepKind.FACTOR),
+    (
+        "an administrator inside, without a factor",
+        facts(proof=proof(), ground=ground(roles=frozenset({"group_administrator"}))),
+        StepKind.ENROL,
+    ),
+    (
+        "the break-glass account outside",
+        facts(proof=proof(), account=account(is_break_glass=True), ground=ground(zone="outside")),
+        StepKind.FINISH,
+    ),
+    ("a higher acr wished", facts(session=LIVE, request=request(acr_values=(ACR_MFA,)), ground=ground("totp")), StepKind.FACTOR),
+    ("a higher acr wished, no factor", facts(session=LIVE, request=request(acr_values=(ACR_MFA,))), StepKind.FINISH),
+    (
+        "a higher acr wished, and declined",
+        facts(session=LIVE, declined=True, request=request(acr_values=(ACR_MFA,)), ground=ground("totp")),
+        StepKind.FINISH,
+    ),
+    (
+        "a higher acr wished first, a lower after",
+        facts(session=LIVE, request=request(acr_values=(ACR_MFA, ACR_PASSWORD)), ground=ground("totp")),
+        StepKind.FACTOR,
+    ),
+    (
+        "a higher acr wished after a lower",
+        facts(session=LIVE, request=request(acr_values=(ACR_PASSWORD, ACR_MFA)), ground=ground("totp")),
+        StepKind.FINISH,
+    ),
+    (
+        "a higher acr wished that the session has",
+        facts(session=proven("password", "totp"), request=request(acr_values=(ACR_MFA,)), ground=ground("totp")),
+        StepKind.FINISH,
+    ),
+    ("a higher acr essential", facts(session=LIVE, request=request(essential_acr=(ACR_MFA,)), ground=ground("totp")), StepKind.FACTOR),
+    (
+        "a higher acr essential, declined",
+        facts(session=LIVE, declined=True, request=request(essential_acr=(ACR_MFA,)), ground=ground("totp")),
+        StepKind.FACTOR,
+    ),
+    (
+        "a higher acr essential, no factor, signed in long ago",
+        facts(session=LIVE, request=request(essential_acr=(ACR_MFA,))),
+        StepKind.LOGIN,
+    ),
+    ("a higher acr essential, no factor, just signed in", facts(proof=proof(), request=request(essential_acr=(ACR_MFA,))), StepKind.ENROL),
+    (
+        "a higher acr essential, no factor, outside",
+        facts(
+            proof=proof(), factors=given("pass"), request=request(essential_acr=(ACR_PHISHING_RESISTANT,)), ground=ground(zone="outside")
+        ),
+        StepKind.DENY,
+    ),
+    (
+        "a passkey essential, a code enrolled: it is given first",
+        facts(proof=proof(), request=request(essential_acr=(ACR_PHISHING_RESISTANT,)), ground=ground("totp")),
+        StepKind.FACTOR,
+    ),
+    (
+        "a passkey essential, a code given",
+        facts(proof=proof(), factors=given(), request=request(essential_acr=(ACR_PHISHING_RESISTANT,)), ground=ground("totp")),
+        StepKind.ENROL,
+    ),
+    (
+        "rie-2026 inside, a factor enrolled",
+        facts(proof=proof(), establishments={"a": establishment("a", regulatory_level="rie-2026")}, ground=ground("totp")),
+        StepKind.FACTOR,
+    ),
+    (
+        "rie-2026 inside, none enrolled",
+        facts(proof=proof(), establishments={"a": establishment("a", regulatory_level="rie-2026")}),
+        StepKind.DENY,
+    ),
+    (
+        "rie-2026 inside, none enrolled, days of grace",
+        facts(proof=proof(), establishments={"a": establishment("a", regulatory_level="rie-2026", enrolment_grace_days=14)}),
+        StepKind.FINISH,
+    ),
+    (
+        "inside, the days of grace are over",
+        facts(
+            proof=proof(),
+            account=account(grace_began_at=NOW - timedelta(days=15)),
+            establishments={"a": establishment("a", enrolment_grace_days=14)},
+        ),
+        StepKind.ENROL,
+    ),
+    (
+        "inside at a shared machine, the days of grace are over",
+        facts(
+            proof=proof(),
+            account=account(grace_began_at=NOW - timedelta(days=15)),
+            establishments={"a": establishment("a", enrolment_grace_days=14)},
+            ground=ground(zone="shared_workstation"),
+        ),
+        StepKind.FINISH,
+    ),
+    (
+        "outside in a remembered browser",
+        facts(
+            proof=proof(),
+            establishments={"a": establishment("a", remember_device_days=30)},
+            ground=ground("totp", zone="outside", device=device(LONG_AGO)),
+        ),
+        StepKind.FINISH,
+    ),
+    (
+        "outside in a browser remembered elsewhere, where no browser is",
+        facts(proof=proof(), ground=ground("totp", zone="outside", device=device(LONG_AGO))),
+        StepKind.FACTOR,
+    ),
+    (
+        "outside in a browser remembered for longer than here",
+        facts(
+            proof=proof(),
+            establishments={"a": establishment("a", remember_device_days=7)},
+            ground=ground("totp", zone="outside", device=device(NOW - timedelta(days=8))),
+        ),
+        StepKind.FACTOR,
+    ),
+    (
+        "a remembered browser does not give an acr",
+        facts(
+            proof=proof(),
+            request=request(essential_acr=(ACR_MFA,)),
+            establishments={"a": establishment("a", remember_device_days=30)},
+            ground=ground("totp", device=device(LONG_AGO)),
+        ),
+        StepKind.FACTOR,
+    ),
+    ("our page asks the first proof again", facts(session=LIVE, step_up="sign_in", request=None), StepKind.LOGIN),
+    (
+        "our page asks a factor",
+        facts(session=proven("password", "totp"), step_up="second_factor", request=None, ground=ground("totp")),
+        StepKind.FACTOR,
+    ),
+    (
+        "our page was given a factor",
+        facts(session=LIVE, factors=given(), step_up="second_factor", request=None, ground=ground("totp")),
+        StepKind.FINISH,
+    ),
 ]
 
 
@@ -235,6 +473,8 @@ SILENT = {
     StepKind.CHOOSE_ESTABLISHMENT: "interaction_required",
     StepKind.CHANGE_PASSWORD: "interaction_required",
     StepKind.CLOSE_SESSION: "interaction_required",
+    StepKind.FACTOR: "interaction_required",
+    StepKind.ENROL: "interaction_required",
 }
 
 
@@ -245,7 +485,7 @@ def test_dispatcher_shows_no_page_when_the_client_asked_for_silence(case: str, k
         return
     silent = replace(known, interaction=replace(known.interaction, request=replace(asked, prompt=asked.prompt | {"none"})))
     step = decide_step(silent)
-    if expected is StepKind.FINISH:
+    if expected is StepKind.FINISH or (asked.acr_values and asked.essential_acr == ()):
         assert step.kind is StepKind.FINISH
     elif known.client is None:
         assert (step.error, step.must_redirect) == (None, False)  # nothing proves the redirect URI any more

@@ -8,7 +8,7 @@ from idp.store.base import Password
 from tests.conftest import MakeWorld
 from tests.flows.refusal import at_sign_in, issued, refusal
 from tests.support.browser import Browser, Page
-from tests.support.cast import PASSWORD
+from tests.support.cast import AT_GLYCINES, PASSWORD
 from tests.support.world import World
 
 NEW = "Une-Autre-Girafe-Violette-84"
@@ -17,7 +17,8 @@ NEW = "Une-Autre-Girafe-Violette-84"
 def sign_in(
     world: World, person: str, *, client: str = "carnet", browser: Browser | None = None, **parameters: str
 ) -> tuple[Browser, Page]:
-    """As far as the page that follows the password."""
+    """As far as the page that follows the password, at the person's own place of work."""
+    browser = browser or world.browser(address=world.lan_of(person, client, parameters.get("establishment")))
     browser, page = at_sign_in(world, browser=browser, client=client, **parameters)
     return browser, browser.sign_in(world.person(person).username, PASSWORD, page=page)
 
@@ -42,6 +43,7 @@ def test_nurse_chooses_when_attached_to_two_establishments_and_is_suggested_the_
     browser, page = sign_in(world, "amina")
     assert "establishment-form" in page.forms
     assert page.forms["establishment-form"].buttons[0][1] in {"tilleuls", "glycines"}
+    world.move(browser, AT_GLYCINES)
     page = browser.submit("establishment-form", page=page, button="glycines")
     assert page.callback is not None
     assert session_places(world, "amina") == ["glycines"]
@@ -129,7 +131,7 @@ def test_newcomer_chooses_a_password_when_somebody_else_made_the_present_one(wor
     event = world.last_event("password.changed")
     assert event["details"]["forced"] is True
     _, page = at_sign_in(world)
-    other = world.browser()
+    other = world.browser(address=AT_GLYCINES)
     _, page = at_sign_in(world, browser=other)
     assert other.sign_in("lea.moreau", PASSWORD, page=page).status == 403
     assert other.sign_in("lea.moreau", NEW).callback is not None
@@ -257,18 +259,18 @@ def test_colleague_signs_in_as_other_when_asked_to_select(world: World) -> None:
     page = signed.browser.get(signed.party.begin(prompt="select_account"))
     other = next(form for form in page.document.forms if form.action.endswith("/other"))
     page = signed.browser.post(other.action, other.fields)
-    page = signed.browser.sign_in("karim.haddad", PASSWORD, page=page)
+    page = signed.browser.sign_in("rose.marchand", PASSWORD, page=page)
     assert page.callback is not None
-    assert world.last_event("signin.succeeded")["account_id"] == world.account("karim").id
+    assert world.last_event("signin.succeeded")["account_id"] == world.account("rose").id
     assert world.events("session.ended")[-1]["reason"] == "replaced"
 
 
 def test_colleague_is_herself_when_she_types_on_a_page_left_open_while_another_signed_in(world: World) -> None:
     browser, stale = at_sign_in(world)
     world.sign_in("claire", browser=browser)
-    page = browser.sign_in("karim.haddad", PASSWORD, page=stale)
+    page = browser.sign_in("rose.marchand", PASSWORD, page=stale)
     assert page.callback is not None
-    assert world.last_event("authorization.granted")["account_id"] == world.account("karim").id
+    assert world.last_event("authorization.granted")["account_id"] == world.account("rose").id
 
 
 def test_somebody_else_never_answers_for_the_hinted_person(world: World) -> None:
@@ -276,7 +278,7 @@ def test_somebody_else_never_answers_for_the_hinted_person(world: World) -> None
     hint = signed.tokens.answer["id_token"]
     browser, page = at_sign_in(world, id_token_hint=hint)
     before = issued(world)
-    page = browser.sign_in("karim.haddad", PASSWORD, page=page)
+    page = browser.sign_in("rose.marchand", PASSWORD, page=page)
     assert page.status == 403
     assert refusal(world, page, before)["reason"] == "login_required"
     back = next(form for form in page.document.forms if form.action.endswith("/back"))

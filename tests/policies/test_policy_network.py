@@ -104,6 +104,10 @@ def test_forwarded_is_walked_from_the_right(lines: tuple[str, ...], expected: Cl
         (CLIENT, "for=unknown", _doubtful("headers_disagree", PROXY)),
         ("rubbish", f"for={CLIENT}", _doubtful("headers_disagree", PROXY)),
         ("unknown", "for=unknown", _doubtful("hop_hidden", PROXY)),
+        # Blanked by the HTTP server because a stranger put bytes in it that are not ASCII: it must not leave the other to be believed.
+        ("", f"for={CLIENT}", _doubtful("headers_disagree", PROXY)),
+        (CLIENT, " ", _doubtful("headers_disagree", PROXY)),
+        ("", " ", _doubtful("no_forwarding_header", PROXY)),
     ],
 )
 def test_two_headers_are_believed_only_when_they_agree(x_forwarded_for: str, forwarded: str, expected: ClientAddress) -> None:

@@ -51,6 +51,36 @@ def test_a_session_stands_until_the_first_of_its_limits(session: SessionFacts, n
     assert seconds_left(session, LIMITS, now) == seconds
 
 
+SHARED = replace(SESSION, is_shared=True)
+WITH_SHARED = replace(LIMITS, shared_idle=10 * MINUTE)
+
+
+@pytest.mark.parametrize(
+    ("session", "limits", "now", "expected", "seconds"),
+    [
+        (SHARED, WITH_SHARED, START, Standing.LIVE, 600),
+        (SHARED, WITH_SHARED, START + 10 * MINUTE - timedelta(microseconds=1), Standing.LIVE, 1),
+        (SHARED, WITH_SHARED, START + 10 * MINUTE, Standing.IDLE_EXPIRED, 0),
+        (SESSION, WITH_SHARED, START + 10 * MINUTE, Standing.LIVE, 1200),
+        (SHARED, LIMITS, START + 10 * MINUTE, Standing.LIVE, 1200),
+        # Never longer than one's own.
+        (SHARED, replace(LIMITS, shared_idle=HOUR), START + 30 * MINUTE, Standing.IDLE_EXPIRED, 0),
+        (replace(SHARED, last_active_at=START + 14 * HOUR - MINUTE), WITH_SHARED, START + 14 * HOUR, Standing.ABSOLUTE_EXPIRED, 0),
+        (replace(SHARED, ended_at=START), WITH_SHARED, START, Standing.ENDED, 0),
+    ],
+)  # fmt: skip
+def test_a_shared_session_is_idle_sooner(
+    session: SessionFacts, limits: SessionLimits, now: datetime, expected: Standing, seconds: int
+) -> None:
+    assert standing(session, limits, now) is expected
+    assert seconds_left(session, limits, now) == seconds
+
+
+def test_a_shared_idle_limit_is_longer_than_nothing() -> None:
+    with pytest.raises(ValueError, match="longer than nothing"):
+        replace(LIMITS, shared_idle=timedelta(0))
+
+
 _offset = st.timedeltas(timedelta(0), timedelta(hours=30))
 
 

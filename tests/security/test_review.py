@@ -127,7 +127,7 @@ def test_agreement_of_one_person_is_not_another_s_when_both_use_one_page(world: 
     answered = browser.request("POST", form.action, data=form.fields, headers={"Origin": world.issuer})
     assert answered.status_code == 303
     login = form.action.replace("/consent", "/login")
-    fields = {"identifier": "karim.haddad", "password": PASSWORD, "csrf_token": sign_in_page.forms["signin-form"].fields["csrf_token"]}
+    fields = {"identifier": "rose.marchand", "password": PASSWORD, "csrf_token": sign_in_page.forms["signin-form"].fields["csrf_token"]}
     page = browser.post(login, fields)
     assert "consent-form" in page.forms, page
     assert world.events("consent.given") == []

@@ -14,10 +14,16 @@ from joserfc.jwk import ECKey
 from idp.clock import Clock
 from idp.config import ClientSettings
 from idp.crypto import digest
-from idp.store.base import Account, Attachment, Establishment
+from idp.store.base import Account, Attachment, Establishment, Zone
 from idp.store.database import Transaction
 
 PASSWORD = "Lavande-Tramway-62-Girafe"
+# A test browser is at Les Tilleuls unless it says otherwise. One address is never in two establishments.
+AT_TILLEULS = "127.0.0.1"
+AT_GLYCINES = "127.0.0.2"
+LANS = {"tilleuls": AT_TILLEULS, "glycines": AT_GLYCINES}
+OUTSIDE = "198.51.100.7"
+NETWORKS = {"tilleuls": (f"{AT_TILLEULS}/32", "::1/128", "10.20.0.0/17"), "glycines": (f"{AT_GLYCINES}/32", "10.20.128.0/17")}
 PARIS = ZoneInfo("Europe/Paris")
 
 
@@ -194,6 +200,8 @@ def settle(tx: Transaction, clock: Clock, *, registered: Mapping[str, Registered
                 id=places[values["slug"]], time_zone=PARIS.key, logo_type=None, source="operator", created_at=now, ended_at=None, **values
             )
         )
+        tx.zones.add(_zone(clock.new_id(), places[values["slug"]], NETWORKS[values["slug"]], now=now))
+    tx.revisions.advance("zones")
     for person in PEOPLE:
         account_id = clock.new_id()
         tx.people.add(_account(account_id, person, now), found_by=_found_by(person, places))
@@ -203,6 +211,25 @@ def settle(tx: Transaction, clock: Clock, *, registered: Mapping[str, Registered
             tx.people.attach(_attachment(clock.new_id(), account_id, places[slug], now=now, what=(profile, sector, first, last)))
     for client in registered.values():
         tx.clients.put(client.settings, secret_digest=digest(client.secret) if client.secret else None, source="operator", now=now)
+
+
+def _zone(zone_id: str, establishment_id: str, networks: tuple[str, ...], *, now: datetime) -> Zone:
+    return Zone(
+        id=zone_id,
+        establishment_id=establishment_id,
+        name="lan",
+        kind="trusted",
+        networks=networks,
+        is_egress=False,
+        guests_apart="",
+        first_day=None,
+        last_day=None,
+        valid_from=None,
+        valid_until=None,
+        source="operator",
+        created_at=now,
+        ended_at=None,
+    )
 
 
 def _account(account_id: str, person: Person, now: datetime) -> Account:

@@ -5,8 +5,10 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
+from demo.telephone import Telephone
 from tests.support.processes import free_port, stop, wait_until
 
 REPOSITORY = Path(__file__).parents[2]
@@ -32,6 +34,15 @@ class Demonstration:
     def output(self) -> str:
         """What was printed so far."""
         return self.log.read_text(encoding="utf-8")
+
+    def codes(self, at: datetime | None = None) -> dict[str, str]:
+        """What the authenticator application of the invented telephone shows, now or at another time: digits by username, or by name."""
+        shown = Telephone(self.folder).codes(at or datetime.now(UTC))
+        return {one.account or one.name: one.digits for one in shown}
+
+    def papers(self) -> dict[str, tuple[str, ...]]:
+        """The recovery codes on paper, by username."""
+        return {one.account: one.codes for one in Telephone(self.folder).papers()}
 
 
 @contextmanager

@@ -65,6 +65,7 @@ READABLE = " || ".join(
             "departmentNumber",
         ),
         *("member", "uniqueMember", "nsAccountLock", "accountUnlockTime", "passwordExpirationTime"),
+        *("passwordRetryCount", "retryCountResetTime"),
     )
 )
 ACCESS = (

@@ -36,9 +36,9 @@ class LiveServer:
     password: str = PASSWORD
     _opened: ExitStack = field(default_factory=ExitStack)
 
-    def browser(self, *origins: str, language: str = "fr") -> Browser:
-        """A browser that follows redirects within the issuer and the named origins."""
-        return Browser(self._client(), self.issuer, language=language, origins=origins)
+    def browser(self, *origins: str, language: str = "fr", address: str | None = None) -> Browser:
+        """A browser that follows redirects within the issuer and the named origins; `address` is one of this machine's loopback network."""
+        return Browser(self._client(address), self.issuer, language=language, origins=origins)
 
     def relying_party(self, key: str = "carnet") -> RelyingParty:
         """The application behind a registered client."""
@@ -48,8 +48,9 @@ class LiveServer:
         """An operator's command on this server's stores."""
         return vestibule(self.config_path, *arguments, typed=typed)
 
-    def _client(self) -> httpx.Client:
-        return self._opened.enter_context(httpx.Client(base_url=self.issuer, timeout=20))
+    def _client(self, address: str | None = None) -> httpx.Client:
+        transport = httpx.HTTPTransport(local_address=address)
+        return self._opened.enter_context(httpx.Client(base_url=self.issuer, timeout=20, transport=transport))
 
     def notices(self) -> list[dict[str, Any]]:
         """The outbox, newest first."""
@@ -68,9 +69,10 @@ def live_server(
     (folder / "master.key").write_text(clock.new_token(), encoding="utf-8")
     listens = {"listen": f"127.0.0.1:{port}", "admin_listen": f"127.0.0.1:{admin_port}", "workers": 1}
     # Retries come at once: a test that waits for one must not wait long.
-    base: dict[str, Any] = {"issuer": issuer, "server": listens, "logout": {"retries": ["500ms", "1s", "1s", "2s"]}}
+    base: dict[str, Any] = {"issuer": issuer, "logout": {"retries": ["500ms", "1s", "1s", "2s"]}}
     stores = stores or Stores()
-    config_path = write_config(folder, {**base, **(settings or {})}, stores.place(folder))
+    given = {**base, **(settings or {})}
+    config_path = write_config(folder, {**given, "server": {**listens, **given.get("server", {})}}, stores.place(folder))
     registered = clients(clock, listener.url)
     database = open_database(load(config_path))
     upgrade(database)

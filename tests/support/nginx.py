@@ -40,6 +40,7 @@ PROXY = """
     proxy_set_header Connection "";
     proxy_set_header Host $http_host;
     proxy_set_header X-Forwarded-For $remote_addr;
+    proxy_set_header Forwarded "";
     proxy_set_header X-Forwarded-Proto $scheme;
     proxy_connect_timeout 1s;
     proxy_read_timeout 30s;
@@ -47,6 +48,11 @@ PROXY = """
     proxy_next_upstream_tries 3;
     proxy_next_upstream_timeout 10s;
 """
+# The other usual way: what the client sent is kept, and the true peer appended. `bind` is the address that requests go on from.
+APPENDING = (
+    PROXY.replace("$remote_addr", "$proxy_add_x_forwarded_for").replace('    proxy_set_header Forwarded "";\n', "")
+    + "    proxy_bind {bind};\n"
+)
 LINE = re.compile(r"(?P<method>[A-Z]+) (?P<path>\S+) (?P<status>\d{3}) (?P<servers>.*)")
 
 
@@ -77,12 +83,12 @@ class Nginx:
 
 
 @contextmanager
-def nginx_before(folder: Path, port: int, servers: Sequence[str], *, ready: str) -> Iterator[Nginx]:
-    """nginx on a loopback port before `servers` (host:port), once it answers the path `ready`."""
+def nginx_before(folder: Path, port: int, servers: Sequence[str], *, ready: str, proxy: str = PROXY) -> Iterator[Nginx]:
+    """nginx on a loopback port before `servers` (host:port), once it answers the path `ready`; `proxy` is how it passes requests on."""
     folder.mkdir(parents=True)
     lines = "\n".join(f"        server {server} max_fails=1 fail_timeout=2s;" for server in servers)
     path = folder / "nginx.conf"
-    path.write_text(CONFIGURATION.substitute(folder=folder, port=port, proxy=PROXY.replace("{servers}", lines)), encoding="utf-8")
+    path.write_text(CONFIGURATION.substitute(folder=folder, port=port, proxy=proxy.replace("{servers}", lines)), encoding="utf-8")
     command = [program("nginx", "nginx-light"), "-c", str(path), "-p", str(folder), "-e", str(folder / "error.log")]
     url = f"http://localhost:{port}"
     with running(command, log=folder / "output.log", ready=lambda: answers(f"{url}{ready}")):

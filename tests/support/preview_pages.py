@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,39 @@ SIGNIN: Mapping[str, Any] = {
     "notice": None,
     "client_name": "NetSoins",
     "cancel_action": "/signin/abc/cancel",
+    "told": None,
+    "passkey_action": "/signin/abc/passkey-login",
+    "passkey_options": None,
+    "is_shared": False,
+    "is_outside": False,
+    "locked": None,
+    "unlock_action": "/signin/abc/unlock",
+    "change_action": "/signin/abc/change-person",
 }
+EXTREME_NAME = "Marie-Antoinette-Guillemette de Castelbajac-Montesquiou-Fezensac"
+LOCKED = {"name": "Sophie Martin", "since": "14:32", "identifier": "sophie.martin"}
+ASSERTION = '{"rpId": "id.example", "challenge": "AAAA", "timeout": 300000, "userVerification": "required", "allowCredentials": []}'
+REGISTRATION = (
+    '{"rp": {"id": "id.example", "name": "Vestibule"}, "user": {"id": "AAAA", "name": "s", "displayName": "S"}, "challenge": "AAAA", '
+    '"pubKeyCredParams": [{"type": "public-key", "alg": -7}], "excludeCredentials": []}'
+)
+PASSKEY: Mapping[str, Any] = {
+    "action": "/account/factors/passkey",
+    "cancel_action": "/account/factors/cancel",
+    "options": REGISTRATION,
+    "label": "",
+    "error": None,
+    "is_passwordless": True,
+}
+PASSKEY_PROBLEMS = [
+    "passkey_challenge_expired",
+    "passkey_not_verified",
+    "passkey_malformed",
+    "passkey_already_enrolled",
+    "passkey_wrong_origin",
+    "directory_unreachable",
+    "account_not_active",
+]
 PASSWORD: Mapping[str, Any] = {
     "action": "/account/password",
     "problems": [],
@@ -86,6 +119,7 @@ PASSWORD: Mapping[str, Any] = {
     "is_forced": False,
     "cancel_action": "/account",
     "asks_current": True,
+    "is_shared": False,
 }
 PROBLEMS = [
     "too_short",
@@ -111,6 +145,9 @@ DENIALS = [
     "client_not_open_to_establishment",
     "client_not_open_to_profile",
     "account_not_active",
+    "denied_by_rule",
+    "no_factor_enrolled",
+    "level_not_reachable",
     "other",
 ]
 ERRORS = {
@@ -168,27 +205,43 @@ ACCOUNT: Mapping[str, Any] = {
     "active_establishment": "EHPAD Les Tilleuls",
     "choices": [{"slug": "les-tilleuls", "name": "EHPAD Les Tilleuls"}, {"slug": "les-glycines", "name": "EHPAD Les Glycines"}],
     "sessions": [{**SESSIONS[1], "is_this": True}, {**SESSIONS[0], "is_this": False}],
+    "here": {"zone": "les-tilleuls/lan", "zone_kind": "trusted", "methods": ["password"]},
+    "devices": [],
     "has_password": True,
     "notice": None,
     "seconds_left": 1800,
+    "ends_at": "15:02",
+    "is_shared": False,
 }
+DEVICES: list[dict[str, Any]] = [
+    {
+        "id": "d1",
+        "browser": "Firefox, Windows",
+        "last_seen": "22 nov. 2026 07:10",
+        "remembered_until": "22 déc. 2026 07:10",
+        "is_this": True,
+    },
+    {"id": "d2", "browser": "", "last_seen": "12 mai 2026 07:10", "remembered_until": None, "is_this": False},
+]
 ACCOUNT_EXTREME: Mapping[str, Any] = {
     **ACCOUNT,
     "account": {
-        "name": "Marie-Antoinette-Guillemette de Castelbajac-Montesquiou-Fezensac",
+        "name": EXTREME_NAME,
         "email": LONG_CONTACT["email"],
         "phone_number": None,
     },
     "attachments": [
-        {"establishment_name": LONG["name"], "profile": profile, "sector": "Rez-de-jardin", "last_day": "31/10/2026", "is_valid": False}
+        {"establishment_name": LONG["name"], "profile": profile, "sector": None, "last_day": "31/10/2026", "is_valid": False}
         for profile in PROFILES
     ],
     "active_establishment": LONG["name"],
     "choices": [{"slug": "notre-dame", "name": LONG["name"]}, *ACCOUNT["choices"]],
     "sessions": [{**session, "is_this": session["id"] == "s1"} for session in SESSIONS],
+    "here": {"zone": "outside", "zone_kind": "outside", "methods": ["password", "totp", "remembered_device", "never_heard_of"]},
     "has_password": False,
     "notice": "others_ended",
     "seconds_left": 45,
+    "is_shared": True,
 }
 CHOICES = [
     {"slug": "les-glycines", "name": "EHPAD Les Glycines", "is_suggested": False},
@@ -196,6 +249,226 @@ CHOICES = [
     {"slug": "notre-dame", "name": LONG["name"], "is_suggested": False},
 ]
 TOKEN = "eyJhbGciOiJSUzI1NiJ9." + "A" * 900
+
+FACTORS: list[dict[str, Any]] = [
+    {"id": "f1", "kind": "totp", "label": "Mon téléphone", "hint": "", "created": "12 mai 2026", "last_used": "22 nov. 2026 07:10"},
+    {"id": "f2", "kind": "passkey", "label": "passkey", "hint": "", "created": "1 juin 2026", "last_used": None},
+    {"id": "f3", "kind": "sms", "label": "", "hint": "06 ** ** ** 42", "created": "1 juin 2026", "last_used": None},
+    {"id": "f4", "kind": "email", "label": "L" * 80, "hint": "c***@t***.example", "created": "1 juin 2026", "last_used": "hier"},
+]
+WAYS = [{"value": factor["id"], **{name: factor[name] for name in ("kind", "label", "hint")}} for factor in FACTORS]
+OTHER_WAYS = [
+    *WAYS,
+    {"value": "recovery", "kind": "recovery", "label": "", "hint": ""},
+    {"value": "pass", "kind": "pass", "label": "", "hint": ""},
+]
+OFFER: Mapping[str, Any] = {
+    "token": "01K.abc",
+    "svg": '<svg viewBox="0 0 41 41" class="qr"><path fill="#fff" d="M0 0h41v41h-41z"/><path stroke="#000" d="M4 4.5h7m2 0h2m1 0h1"/></svg>',
+    "typed": "JBSW Y3DP EHPK 3PXP JBSW Y3DP EHPK 3PXP",
+    "uri": "otpauth://totp/Vestibule:sophie.martin?secret=JBSWY3DPEHPK3PXP&issuer=Vestibule",
+}
+FACTOR: Mapping[str, Any] = {
+    "kind": "totp",
+    "label": "",
+    "hint": "",
+    "others": [],
+    "options": None,
+    "error": None,
+    "tries_left": None,
+    "wait_minutes": None,
+    "client_name": "NetSoins",
+    "action": "/signin/abc/factor",
+    "switch_action": "/signin/abc/factor-kind",
+    "resend_action": None,
+    "skip_action": None,
+    "cancel_action": "/signin/abc/cancel",
+    "remember_days": 0,
+}
+ENROL: Mapping[str, Any] = {
+    "kind": None,
+    "offer": None,
+    "options": None,
+    "ways": ["passkey", "totp", "sms", "email"],
+    "obstacle": None,
+    "pass_action": None,
+    "choose_action": "/signin/abc/enrol-kind",
+    "later_action": None,
+    "deadline": None,
+    "error": None,
+    "tries_left": None,
+    "wait_minutes": None,
+    "action": "/signin/abc/enrol",
+    "cancel_action": "/signin/abc/cancel",
+}
+MY_FACTORS: Mapping[str, Any] = {
+    "factors": FACTORS[:2],
+    "recovery": {"count": 9, "made": "12 mai 2026 10:00", "is_few": False},
+    "ways": [{"kind": kind, "url": f"/account/factors/{kind}"} for kind in ("totp", "passkey", "sms")],
+    "obstacle": None,
+    "confirm_url": None,
+    "takes_pass": False,
+    "pass_error": None,
+    "tries_left": None,
+    "wait_minutes": 0,
+    "problem": None,
+    "notice": None,
+}
+OBSTACLES = [
+    "enrolment_needs_pass",
+    "enrolment_needs_trusted_zone",
+    "enrolment_shared_zone",
+    "enrolment_sign_in_too_old",
+    "enrolment_needs_factor",
+    "too_many_factors",
+    "last_factor_needed",
+    "other",
+]
+CODE_ERRORS = [
+    "wrong_code",
+    "totp_clock_drift",
+    "code_already_used",
+    "code_not_open",
+    "code_too_soon",
+    "codes_of_the_day",
+    "pass_not_valid",
+    "no_such_factor",
+    "factor_blocked",
+]
+CODES = [f"{number}K7M-Q2XV-9T4{number}" for number in range(10)]
+
+TO_GIVE: Mapping[str, Any] = {"hint": "", "is_open": False, "number": "0612345678", "label": ""}
+TO_TYPE: Mapping[str, Any] = {**TO_GIVE, "hint": "06 ** ** ** 42", "is_open": True}
+ADD_CODE: Mapping[str, Any] = {
+    "kind": "sms",
+    "action": "/account/factors/sms",
+    "codes": TO_GIVE,
+    "error": None,
+    "tries_left": None,
+    "wait_minutes": 0,
+}
+CODE_PAGES: tuple[Page, ...] = (
+    Page("add-sms", "add_code.html", ADD_CODE),
+    Page("add-email", "add_code.html", {**ADD_CODE, "kind": "email"}),
+    Page("add-sms-refused", "add_code.html", {**ADD_CODE, "error": "number_not_served"}),
+    Page("add-sms-typed", "add_code.html", {**ADD_CODE, "codes": TO_TYPE}),
+    Page(
+        "add-sms-wrong",
+        "add_code.html",
+        {**ADD_CODE, **EXTREME, "codes": {**TO_TYPE, "label": "L" * 80}, "error": "wrong_code", "tries_left": 3},
+    ),
+    Page("add-sms-old", "add_code.html", {**ADD_CODE, "codes": {**TO_TYPE, "is_open": False}, "error": "code_not_open"}),
+    Page("add-sms-expired", "add_code.html", {**ADD_CODE, "error": "offer_expired"}),
+    Page("add-email-typed", "add_code.html", {**ADD_CODE, "kind": "email", "codes": {**TO_TYPE, "hint": "c***@t***.example"}}),
+    Page("enrol-sms", "enrol.html", {**ENROL, "kind": "sms", "codes": TO_GIVE}),
+    Page("enrol-sms-typed", "enrol.html", {**ENROL, "kind": "sms", "codes": TO_TYPE, "error": "code_too_soon", "wait_minutes": 1}),
+)
+
+FACTOR_PAGES: tuple[Page, ...] = (
+    *(
+        Page(f"factor-{kind}", "factor.html", {**FACTOR, "kind": kind, "hint": "06 ** ** ** 42"})
+        for kind in ("totp", "email", "recovery", "pass")
+    ),
+    Page("factor-passkey", "factor.html", {**FACTOR, "kind": "passkey", "options": ASSERTION, "others": OTHER_WAYS[:2]}),
+    Page("factor-passkey-refused", "factor.html", {**FACTOR, "kind": "passkey", "options": ASSERTION, "error": "passkey_expired"}),
+    Page(
+        "factor-sms",
+        "factor.html",
+        {
+            **FACTOR,
+            "kind": "sms",
+            "hint": "06 ** ** ** 42",
+            "resend_action": "/signin/abc/send-code",
+            "remember_days": 30,
+            "skip_action": "/skip",
+        },
+    ),
+    Page("factor-choose", "factor.html", {**FACTOR, "kind": None, "others": WAYS[2:], "client_name": None, "cancel_action": None}),
+    *(Page(f"factor-{error}", "factor.html", {**FACTOR, "error": error, "tries_left": 2}) for error in CODE_ERRORS),
+    Page("factor-waits", "factor.html", {**FACTOR, "error": "wrong_code", "tries_left": 0, "wait_minutes": 1}),
+    Page("factor-throttled", "factor.html", {**FACTOR, "error": "throttled", "tries_left": 0, "wait_minutes": 8}),
+    Page(
+        "factor-extreme",
+        "factor.html",
+        {
+            **FACTOR,
+            **EXTREME,
+            "others": OTHER_WAYS,
+            "error": "throttled",
+            "wait_minutes": 1381,
+            "remember_days": 1,
+            "client_name": "N" * 90,
+        },
+    ),
+    Page("enrol", "enrol.html", ENROL),
+    Page("enrol-totp", "enrol.html", {**ENROL, "kind": "totp", "offer": OFFER}),
+    Page("enrol-totp-wrong", "enrol.html", {**ENROL, **EXTREME, "kind": "totp", "offer": OFFER, "error": "totp_clock_drift"}),
+    Page("enrol-passkey", "enrol.html", {**ENROL, "kind": "passkey", "options": REGISTRATION, "ways": ["passkey"]}),
+    Page(
+        "enrol-pass",
+        "enrol.html",
+        {**ENROL, "obstacle": "enrolment_needs_trusted_zone", "pass_action": "/signin/abc/enrol-pass", "ways": []},
+    ),
+    Page(
+        "enrol-pass-wrong",
+        "enrol.html",
+        {**ENROL, "obstacle": "enrolment_needs_pass", "pass_action": "/signin/abc/enrol-pass", "error": "pass_not_valid", "tries_left": 1},
+    ),
+    Page("enrol-later", "enrol.html", {**ENROL, "deadline": "31 décembre 2026", "later_action": "/signin/abc/later"}),
+    Page("enrol-refused", "enrol.html", {**ENROL, "error": "enrolment_sign_in_too_old"}),
+    Page(
+        "recovery-codes",
+        "recovery_codes.html",
+        {"codes": CODES, "username": "sophie.martin", "made": "22 novembre 2026", "continue_url": "/account/factors"},
+    ),
+    Page(
+        "recovery-codes-extreme",
+        "recovery_codes.html",
+        {**EXTREME, "codes": CODES * 2, "username": "y" * 90, "made": "22 novembre 2026", "continue_url": "/account/factors"},
+    ),
+    Page("factors", "factors.html", MY_FACTORS),
+    Page(
+        "factors-empty",
+        "factors.html",
+        {**MY_FACTORS, **UNKNOWN_PLACE, "factors": [], "recovery": {"count": 0, "made": None, "is_few": False}},
+    ),
+    Page(
+        "factors-extreme",
+        "factors.html",
+        {
+            **MY_FACTORS,
+            **EXTREME,
+            "factors": FACTORS * 3,
+            "recovery": {"count": 1, "made": "hier", "is_few": True},
+            "notice": "factor_added",
+        },
+    ),
+    Page("factors-without-codes", "factors.html", {**MY_FACTORS, "recovery": {"count": 0, "made": None, "is_few": False}}),
+    Page(
+        "factors-confirm", "factors.html", {**MY_FACTORS, "obstacle": "enrolment_needs_factor", "confirm_url": "/account/factors/confirm"}
+    ),
+    Page(
+        "factors-pass",
+        "factors.html",
+        {
+            **MY_FACTORS,
+            "factors": [],
+            "obstacle": "enrolment_shared_zone",
+            "takes_pass": True,
+            "pass_error": "pass_not_valid",
+            "tries_left": 4,
+        },
+    ),
+    *(Page(f"factors-{code}", "factors.html", {**MY_FACTORS, "problem": code}) for code in OBSTACLES),
+    *(Page(f"factors-{notice}", "factors.html", {**MY_FACTORS, "notice": notice}) for notice in ("factor_removed", "factor_renamed")),
+    Page("add-totp", "add_totp.html", {"kind": "totp", "offer": OFFER, "error": None, "label": ""}),
+    Page("add-totp-expired", "add_totp.html", {**EXTREME, "kind": "totp", "offer": OFFER, "error": "offer_expired", "label": "L" * 80}),
+    *CODE_PAGES,
+    Page("rename-factor", "rename_factor.html", {"factor": FACTORS[1]}),
+    Page("rename-factor-extreme", "rename_factor.html", {**EXTREME, "factor": FACTORS[3]}),
+    Page("remove-factor", "remove_factor.html", {"factor": FACTORS[0], "is_last": True}),
+    Page("remove-factor-extreme", "remove_factor.html", {**EXTREME, "factor": FACTORS[3], "is_last": False}),
+)
 
 PAGES: tuple[Page, ...] = (
     Page("signin", "signin.html", SIGNIN),
@@ -218,11 +491,35 @@ PAGES: tuple[Page, ...] = (
     Page("signin-throttled-one", "signin.html", {**SIGNIN, "error": "throttled", "identifier": "sophie.martin", "wait_minutes": 1}),
     Page("signin-throttled-day", "signin.html", {**SIGNIN, "error": "throttled", "identifier": "sophie.martin", "wait_minutes": 1381}),
     Page("signin-locked", "signin.html", {**SIGNIN, "error": "throttled", "identifier": "sophie.martin", "wait_minutes": 0}),
+    Page("signin-passkey", "signin.html", {**SIGNIN, "passkey_options": ASSERTION}),
+    Page("signin-passkey-shared", "signin.html", {**SIGNIN, "passkey_options": ASSERTION, "is_shared": True}),
+    *(
+        Page(f"signin-{code}", "signin.html", {**SIGNIN, "passkey_options": ASSERTION, "error": "passkey", "told": code})
+        for code in PASSKEY_PROBLEMS
+    ),
     Page("signin-form-expired", "signin.html", {**SIGNIN, "error": "form_expired", "identifier": "sophie.martin"}),
     *(
         Page(f"signin-{notice}", "signin.html", {**SIGNIN, "notice": notice, "maintenance": EXTREME["maintenance"]})
         for notice in ("idle", "absolute_limit", "signed_out", "ended", "restarted")
     ),
+    Page("signin-shared", "signin.html", {**SIGNIN, "is_shared": True, "passkey_options": ASSERTION, "notice": "person_changed"}),
+    Page(
+        "signin-shared-somebody",
+        "signin.html",
+        {**SIGNIN, "is_shared": True, "person_here": {"name": "Sophie Martin", "action": "/signin/abc/change-person"}},
+    ),
+    Page("signin-locked-session", "signin.html", {**SIGNIN, "is_shared": True, "locked": LOCKED, "passkey_options": ASSERTION}),
+    Page(
+        "signin-locked-wrong",
+        "signin.html",
+        {**SIGNIN, **EXTREME, "locked": {**LOCKED, "name": EXTREME_NAME}, "error": "wrong_credentials", "tries_left": 1},
+    ),
+    Page("signin-locked-unnamed", "signin.html", {**SIGNIN, "locked": {**LOCKED, "identifier": ""}, "notice": "restarted"}),
+    Page("lock", "lock.html", {}),
+    Page("account-shared", "account.html", {**ACCOUNT, "is_shared": True, "seconds_left": 100, "ends_at": "14:34"}),
+    Page("passkey", "passkey.html", PASSKEY),
+    Page("passkey-refused", "passkey.html", {**PASSKEY, "error": "passkey_already_enrolled", "label": "Mon téléphone"}),
+    Page("passkey-extreme", "passkey.html", {**PASSKEY, **EXTREME, "error": "other", "label": "M" * 80, "is_passwordless": False}),
     Page(
         "select-account",
         "select_account.html",
@@ -235,6 +532,7 @@ PAGES: tuple[Page, ...] = (
     ),
     Page("change-password", "change_password.html", PASSWORD),
     Page("change-password-forced", "change_password.html", {**PASSWORD, "is_forced": True, "asks_current": False, "cancel_action": None}),
+    Page("change-password-shared", "change_password.html", {**PASSWORD, "is_shared": True}),
     Page("change-password-wrong", "change_password.html", {**PASSWORD, "problems": ["wrong_current"]}),
     Page(
         "change-password-extreme",
@@ -284,6 +582,13 @@ PAGES: tuple[Page, ...] = (
         {"action": "/logout", "client_name": "NetSoins", "hidden": [("id_token_hint", TOKEN), ("state", "a&b")]},
     ),
     Page("logout-confirm-nowhere", "logout_confirm.html", {**UNKNOWN_PLACE, "action": "/logout", "client_name": None, "hidden": []}),
+    Page("workstation", "workstation.html", {"name": None, "is_here": False, "is_shared": False, "error": None}),
+    Page("workstation-enrolled", "workstation.html", {"name": "Poste de soins 2", "is_here": True, "is_shared": True, "error": None}),
+    Page("workstation-away", "workstation.html", {**EXTREME, "name": "P" * 80, "is_here": False, "is_shared": False, "error": None}),
+    *(
+        Page(f"workstation-{error}", "workstation.html", {"name": None, "is_here": False, "is_shared": False, "error": error})
+        for error in ("wrong_zone", "pass_not_valid")
+    ),
     Page("signed-out", "signed_out.html", {"continue_url": None, "client_name": None, "reason": None}),
     Page("signed-out-back", "signed_out.html", {"continue_url": "https://soins.example/", "client_name": "NetSoins", "reason": None}),
     Page(
@@ -292,9 +597,10 @@ PAGES: tuple[Page, ...] = (
     Page("signed-out-absolute", "signed_out.html", {"continue_url": None, "client_name": None, "reason": "absolute_limit"}),
     Page("account", "account.html", ACCOUNT),
     Page("account-extreme", "account.html", {**ACCOUNT_EXTREME, **EXTREME}),
+    Page("account-devices", "account.html", {**ACCOUNT, "devices": DEVICES}),
     *(
         Page(f"account-{notice}", "account.html", {**ACCOUNT, "notice": notice})
-        for notice in ("password_changed", "session_ended", "establishment_changed")
+        for notice in ("password_changed", "session_ended", "establishment_changed", "device_ended")
     ),
     Page(
         "account-empty", "account.html", {**ACCOUNT, **UNKNOWN_PLACE, "attachments": [], "choices": [], "sessions": ACCOUNT["sessions"][:1]}
@@ -306,6 +612,7 @@ PAGES: tuple[Page, ...] = (
         {**EXTREME, "hosts": ["connexion.groupement.example", "les-tilleuls.groupement.example", "a" * 60 + ".example"]},
     ),
     Page("help-nowhere", "help.html", {**UNKNOWN_PLACE, "hosts": []}),
+    *FACTOR_PAGES,
 )
 
 
@@ -318,6 +625,7 @@ def read_catalogue(language: str) -> Catalog | None:
         return read_po(file, locale=language)
 
 
+@lru_cache
 def environment(language: str) -> Environment:
     """Jinja as the program sets it up: escaping on, new-style gettext; and an undefined name is an error."""
     made = Environment(
@@ -334,9 +642,9 @@ def environment(language: str) -> Environment:
     return made
 
 
-def render_page(page: Page, language: str, made: Environment | None = None) -> str:
-    """The HTML of one page; `made` spares building the environment again."""
-    template = (made or environment(language)).get_template(page.template)
+def render_page(page: Page, language: str) -> str:
+    """The HTML of one page."""
+    template = environment(language).get_template(page.template)
     return template.render({"lang": language, "csrf_token": lambda: "IjAxMjM0NTY3ODkwYWJjZGVmIg.aSFz.preview", **SHARED, **page.context})
 
 

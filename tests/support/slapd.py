@@ -117,7 +117,7 @@ READABLE = ",".join(
         *("entry", "children", "objectClass", "entryUUID", "uid", "cn", "sn", "givenName", "mail", "mobile"),
         *("employeeNumber", "employeeType", "departmentNumber", "shadowExpire"),
         *("pwdAccountLockedTime", "pwdReset", "pwdChangedTime", "pwdStartTime", "pwdEndTime", "pwdPolicySubentry"),
-        *("pwdFailureTime", "modifyTimestamp"),
+        "pwdFailureTime",
     )
 )
 
@@ -125,7 +125,7 @@ READABLE = ",".join(
 class Slapd:
     """One server. `reset` brings back the initial content; ports and the lasting ids of the cast never change."""
 
-    def __init__(self, folder: Path, *, limits: str = LIMITS) -> None:
+    def __init__(self, folder: Path, *, limits: str = LIMITS, readable: str = READABLE) -> None:
         self.folder = folder
         (folder / "db").mkdir(parents=True)
         self.authority = PrivateAuthority(folder / "tls")
@@ -133,6 +133,7 @@ class Slapd:
         self.ca_file = self.authority.ca_file
         self.port, self.tls_port = standing_port(), standing_port()
         self._limits = limits
+        self._readable = readable
         self._process: subprocess.Popen[bytes] | None = None
         self._certificate = self._good
         self._slapd = program("slapd", "slapd")
@@ -320,6 +321,10 @@ class Slapd:
             connection.bind()
             connection.unbind()
 
+    def change_password(self, uid: str, password: str) -> None:
+        """As the help desk does."""
+        self.modify(self.dn(uid), {"userPassword": password})
+
     def must_change(self, uid: str) -> None:
         """As after a reset by the help desk."""
         self.modify(self.dn(uid), {"pwdReset": "TRUE"})
@@ -368,7 +373,7 @@ class Slapd:
     def _seed(self) -> None:
         needed_file(Path("/usr/lib/ldap/ppolicy.so"), "slapd")
         names = {"suffix": SUFFIX, "root": ROOT, "people": PEOPLE, "groups": GROUPS, "policy": POLICY}
-        names |= {"service": SERVICE, "password_service": PASSWORD_SERVICE, "readable": READABLE, "root_password": hashed(ROOT_PASSWORD)}
+        names |= {"service": SERVICE, "password_service": PASSWORD_SERVICE, "readable": self._readable, "root_password": hashed(ROOT_PASSWORD)}
         conf = CONF.format(folder=self.folder, ca=self.ca_file, limits=self._limits.format(**names), **names)
         (self.folder / "slapd.conf").write_text(conf)
         self._place_certificate()

@@ -25,7 +25,7 @@ from idp.store.database import Database, Transaction
 from idp.store.events import EventFilter
 from idp.store.migrations import upgrade
 from tests.support.browser import Browser
-from tests.support.cast import PASSWORD, PEOPLE, Person, Registered, clients, settle
+from tests.support.cast import LANS, PASSWORD, PEOPLE, Person, Registered, clients, settle
 from tests.support.fixed_clock import FixedClock
 from tests.support.listener import Listener
 from tests.support.relying_party import RelyingParty
@@ -104,8 +104,8 @@ class World:
 
     def sign_in(self, person: str = "claire", client: str = "carnet", *, browser: Browser | None = None, **parameters: str) -> "SignedIn":
         """A whole sign-in: authorize, identify, exchange the code. Extra parameters go to /authorize."""
-        browser = browser or self.browser()
         party = self.relying_party(client)
+        browser = browser or self.browser(address=self.lan_of(person, client, parameters.get("establishment")))
         page = browser.get(party.begin(**parameters))
         if page.callback is None:
             page = browser.sign_in(self.person(person).username, PASSWORD, page=page)
@@ -114,6 +114,15 @@ class World:
         if page.callback is None:
             raise AssertionError(f"the sign-in did not come back to the application: {page!r}")
         return SignedIn(browser, party, party.exchange(page.callback))
+
+    def lan_of(self, person: str, client: str = "carnet", establishment: str | None = None) -> str:
+        """The address of somebody at work: where the sign-in says, else where the application or their only attachment does."""
+        slug = establishment or self.registered[client].settings.default_establishment
+        return LANS[slug or next((place for place, *_ in self.person(person).attachments), "tilleuls")]
+
+    def move(self, browser: Browser, address: str) -> None:
+        """Take a browser somewhere else, with all that it holds."""
+        browser.client = self.transport(address=address)
 
     def person(self, key: str) -> Person:
         """A member of the cast."""

@@ -38,11 +38,17 @@
     if (field.form) field.form.addEventListener("submit", () => reveal(false));
   }
 
+  // Pages that are made to be printed.
+  for (const place of document.querySelectorAll("[data-print]")) {
+    place.hidden = false;
+    place.addEventListener("click", () => window.print());
+  }
+
   // A second press within two seconds is a double press; a later one is a new try after a lost request and goes through.
   const sentAt = new WeakMap();
   const timers = [];
   for (const form of document.querySelectorAll("form[method=post]")) {
-    if (form.id === "form-post-form") continue;
+    if (form.id === "form-post-form" || form.dataset.passkey) continue; // a passkey's dialog takes as long as it takes
     const status = document.createElement("p");
     status.className = "slow";
     status.setAttribute("role", "status");

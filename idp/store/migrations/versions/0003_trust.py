@@ -1,4 +1,4 @@
-"""Network trust and second factors: zones, workstations, devices, factors, passes, roles, messages; where a Session was and what was proven in it."""
+"""Network trust and second factors: zones, workstations, devices, factors, passes, roles, locks, messages; where a Session was and what was proven in it."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,6 +11,17 @@ depends_on = None
 
 def upgrade() -> None:
     op.create_table(
+        "locks",
+        sa.Column("key", sa.String(length=43), nullable=False),
+        sa.Column("side", sa.String(length=10), nullable=False),
+        sa.Column("account_id", sa.String(length=36), nullable=True),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("by", sa.String(length=140), nullable=False),
+        sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_locks_account_id")),
+        sa.PrimaryKeyConstraint("key", "side", name=op.f("pk_locks")),
+    )
+    op.create_index(op.f("ix_locks_account_id"), "locks", ["account_id"], unique=False)
+    op.create_table(
         "messages",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("channel", sa.String(length=10), nullable=False),
@@ -19,6 +30,7 @@ def upgrade() -> None:
         sa.Column("establishment_id", sa.String(length=36), nullable=True),
         sa.Column("hint", sa.String(length=80), nullable=False),
         sa.Column("sealed", sa.LargeBinary(), nullable=True),
+        sa.Column("cost_micros", sa.BigInteger(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
@@ -30,6 +42,7 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_messages_account_id"), "messages", ["account_id"], unique=False)
     op.create_index("ix_messages_due", "messages", ["next_attempt_at"], unique=False)
+    op.create_index("ix_messages_month", "messages", ["channel", "created_at"], unique=False)
     op.create_table(
         "devices",
         sa.Column("id", sa.String(length=36), nullable=False),
@@ -179,3 +192,4 @@ def upgrade() -> None:
     op.add_column("sessions", sa.Column("proofs", sa.JSON(), nullable=False, server_default="[]"))
     op.add_column("sessions", sa.Column("workstation_id", sa.String(length=36), nullable=True))
     op.add_column("sessions", sa.Column("is_shared", sa.Boolean(), nullable=False, server_default=sa.false()))
+    op.add_column("sessions", sa.Column("locked_at", sa.BigInteger(), nullable=True))

@@ -1,0 +1,1 @@
+"""Gateways that carry SMS: any HTTP service described by a template, and a file for demonstrations."""
