@@ -181,6 +181,11 @@ def assess(given: Iterable[Given], *, approved_windows: bool) -> Assurance:
     return Assurance(ACR_APPROVED if approved_windows and Method.WINDOWS in methods else ACR_PASSWORD, amr)
 
 
+def strictest(levels: Iterable[str]) -> str:
+    """The level that asks most; one that is not of LEVELS asks more than any, and none at all is as unknown."""
+    return max(levels, key=lambda level: LEVELS.index(level) if level in LEVELS else len(LEVELS), default="")
+
+
 def satisfies(have: str, wanted: str) -> bool:
     """Whether a level is at least another one; never when either is not of ACR_ORDER."""
     return have in ACR_ORDER and wanted in ACR_ORDER and ACR_ORDER.index(have) >= ACR_ORDER.index(wanted)

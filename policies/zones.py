@@ -149,11 +149,11 @@ def conclude(
     be found in a blocked zone (`ZoneIndex.find_ban`), and is then blocked: a header more must not lead out of it.
     """
     is_shared_machine = workstation is not None and workstation.is_shared
-    is_banned = found is not None and found.kind is ZoneKind.BLOCKED and found.is_valid(now)
-    if is_doubtful and not (is_banned and found is not None and establishment_id in {None, found.establishment_id}):
-        return _outside(ADDRESS_DOUBTFUL, is_shared=is_shared_machine)
     if found is None:
-        return _outside(NO_ZONE, is_shared=is_shared_machine)
+        return _outside(ADDRESS_DOUBTFUL if is_doubtful else NO_ZONE, is_shared=is_shared_machine)
+    is_banned = found.kind is ZoneKind.BLOCKED and found.is_valid(now) and establishment_id in {None, found.establishment_id}
+    if is_doubtful and not is_banned:
+        return _outside(ADDRESS_DOUBTFUL, is_shared=is_shared_machine)
     if not found.is_valid(now):
         return _outside(ZONE_NOT_VALID_NOW, is_shared=is_shared_machine)
     if establishment_id not in {None, found.establishment_id}:

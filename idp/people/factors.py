@@ -14,6 +14,7 @@ from idp.audit import Author, Event, EventType, Reason
 from idp.clock import Clock
 from idp.endings import Cause, Ended, end_account_access, end_devices
 from idp.errors import VestibuleError
+from idp.signin.devices import Tell
 from idp.signin.enrolment import WEAK_KINDS
 from idp.signin.passes import NewPass, Passes
 from idp.store.base import Account, Establishment, Factor, Pass
@@ -103,13 +104,17 @@ def issue_pass(
     *,
     passes: Passes,
     life: timedelta | None = None,
+    tell: Tell | None = None,
 ) -> tuple[str, Pass]:
-    """A one-time pass for a person: its code, to be shown once. Raises FactorActRefused for somebody whom no pass can help."""
+    """A one-time pass for a person: its code, to be shown once; `tell` is how they hear of it. Raises FactorActRefused for whom no pass can help."""
     if not account.is_active:
         raise FactorActRefused("account_not_active", f"{account.name} is {account.status}")
     if account.is_break_glass:
         raise FactorActRefused("break_glass", "the break-glass account has no second factor: its envelope is all it needs")
-    return passes.issue(tx, NewPass(purpose=purpose, account_id=account.id, life=life), author)
+    issued = passes.issue(tx, NewPass(purpose=purpose, account_id=account.id, life=life), author)
+    if tell is not None:
+        tell(tx, account, "pass_issued", {}, author=author)
+    return issued
 
 
 def record_unblocked(tx: Transaction, account: Account, author: Author, *, clock: Clock) -> None:

@@ -229,7 +229,7 @@ class _Known:
         if not kinds:
             return self._deny(Reason.NO_FACTOR_ENROLLED)
         asking = gate.asking(self.facts, self.judgement, self.ground, account=self.account, place=self.place)
-        decision = gate.enrolment(self.facts, asking, self.ground, self.place)
+        decision = gate.enrolment(self.facts, asking, self.ground)
         step = Step(kind=StepKind.ENROL, error="access_denied", account=self.account, kinds=kinds, asking=asking)
         if decision.is_allowed:
             return step

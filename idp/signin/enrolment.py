@@ -18,7 +18,7 @@ from idp.signin.interaction import Interaction
 from idp.signin.session import still_stands
 from idp.store.base import Account, Factor, Session, StoredProof
 from idp.store.database import Database, Transaction
-from policies.assurance import Method
+from policies.assurance import Method, strictest
 from policies.decision import Decision
 from policies.enrolment import EnrolmentFacts, may_enrol
 from policies.zones import Whereabouts
@@ -108,7 +108,7 @@ class Enrolment:
     def add(self, permit: Permit, factor: Factor, origin: Origin) -> Factor:
         """Write a factor whose first proof was right, if all that it was permitted on still stands.
 
-        Raises EnrolmentRefused: the pass was used meanwhile, the offer before, the account cut; the password changed, the Session ended or was locked,
+        Raises EnrolmentRefused: the pass was used meanwhile, the offer before, the account cut; the password changed, the Session ended or locked,
         the factor was taken away that had been given; another was added.
         """
         try:
@@ -170,12 +170,13 @@ class Enrolment:
         return self._refused(asking.account_id, reason, origin, kind=kind, session_id=asking.session_id)
 
     def _judge(self, tx: Transaction, asking: Asking) -> Decision:
-        place = tx.establishments.get(asking.establishment_id) if asking.establishment_id else None
+        open_at = {one.establishment_id for one in tx.people.attachments(asking.account_id) if one.ended_at is None}
+        places = [place for key in sorted(open_at) if (place := tx.establishments.get(key))] if asking.establishment_id else []
         present = tx.factors.open_of(asking.account_id)
         return may_enrol(
             EnrolmentFacts(
-                # Where nobody knows which establishment's level holds, the place opens nothing.
-                level=place.regulatory_level if place else "",
+                # A factor serves in every home of the person, so the strictest level holds; where none is known, the place opens nothing.
+                level=strictest(place.regulatory_level for place in places),
                 whereabouts=asking.whereabouts,
                 signed_in_at=asking.signed_in_at,
                 now=self._clock.now(),

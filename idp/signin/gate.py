@@ -16,7 +16,7 @@ from idp.signin.facts import Facts, profiles_at
 from idp.signin.ground import Ground
 from idp.signin.interaction import DeviceUse, Grounds
 from idp.store.base import Account, Establishment, Session, StoredProof
-from policies.assurance import ACR_ORDER, TOLERANT, Assurance, Given, Method, Missing, Need, assess, missing, satisfies
+from policies.assurance import ACR_ORDER, TOLERANT, Assurance, Given, Method, Missing, Need, assess, missing, satisfies, strictest
 from policies.decision import Decision
 from policies.enrolment import EnrolmentFacts, Grace, GraceFacts, grace, may_enrol
 from policies.rules import Ruling, SignInFacts
@@ -136,11 +136,11 @@ def asking(facts: Facts, judgement: Judgement, ground: Ground, *, account: Accou
     )
 
 
-def enrolment(facts: Facts, wanted: Asking, ground: Ground, place: Establishment) -> Decision:
+def enrolment(facts: Facts, wanted: Asking, ground: Ground) -> Decision:
     """Whether a factor may be added from that position (policies/enrolment.py); the guard itself asks again when it is added."""
     return may_enrol(
         EnrolmentFacts(
-            level=place.regulatory_level,
+            level=strictest(one.regulatory_level for one in facts.establishments.values()),  # what is added here serves in every home
             whereabouts=wanted.whereabouts,
             signed_in_at=wanted.signed_in_at,
             now=facts.now,

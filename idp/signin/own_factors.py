@@ -22,6 +22,7 @@ from idp.store.database import Database
 
 SHOWN_PASS = "enrolment.pass"  # noqa: S105  # a kind of entry, not a password
 SHOWN_FOR = timedelta(minutes=15)
+MOST_NOTED = 24  # proofs of a Session: who adds and removes all day long must not make its row grow for ever
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +59,7 @@ class OwnFactors:
                 one.establishment_id == session.establishment_id and is_valid(one, now) for one in tx.people.attachments(session.account_id)
             )
             given = tx.passes.get(shown.decode()) if shown else None
+            there = {one.id for one in tx.factors.open_of(session.account_id)}
             whereabouts = self._locator.where(
                 tx,
                 visitor.origin,
@@ -70,7 +72,7 @@ class OwnFactors:
             establishment_id=session.establishment_id,
             whereabouts=whereabouts,
             signed_in_at=session.auth_time,
-            proved_at=latest_proof(session.proofs),
+            proved_at=latest_proof(one for one in session.proofs if one.factor_id is None or one.factor_id in there),
             session_id=session.id,
             pass_digest=given.digest if given is not None and given.used_at is None and given.ended_at is None else None,
         )
@@ -105,6 +107,6 @@ class OwnFactors:
             if current is None or current.ended_at is not None or current.account_id != proof.account_id:
                 return session
             given = StoredProof(method=proof.method, at=proof.at, factor_id=proof.factor_id)
-            others = (one for one in current.proofs if (one.method, one.factor_id) != (given.method, given.factor_id))
-            noted = replace(current, proofs=(*others, given))
+            first, others = current.proofs[:1], current.proofs[1:]
+            noted = replace(current, proofs=(*first, *others[-MOST_NOTED:], given))
             return noted if tx.sessions.renew(noted) else session

@@ -21,6 +21,7 @@ from idp.crypto import PasswordHasher
 from idp.endings import Cause, end_devices, end_grant, end_session
 from idp.errors import Refused
 from idp.signin.bind_gate import Bearer, BindGates
+from idp.signin.devices import Tell
 from idp.signin.directories import Directories
 from idp.signin.linking import Linking
 from idp.signin.local import CONNECTOR, Candidate, verify
@@ -90,6 +91,7 @@ class PasswordChange:
         gates: BindGates,
         clock: Clock,
         blocked: BlockList,
+        tell: Tell | None = None,
     ) -> None:
         self._database = database
         self._hasher = hasher
@@ -99,6 +101,7 @@ class PasswordChange:
         self._gates = gates
         self._clock = clock
         self._blocked = blocked
+        self._tell = tell
 
     def change(self, account_id: str, new: NewPassword, *, connector: str, keep: Session | None, origin: Origin) -> datetime:
         """Replace the password and end every other Session and Grant of the account; `keep` is this browser's Session. When it was set.
@@ -212,6 +215,8 @@ class PasswordChange:
                 details={"forced": is_forced, "sessions_ended": ended},
             )
         )
+        if self._tell is not None and (account := tx.people.get(account_id)) is not None:
+            self._tell(tx, account, "password_changed", {}, author=Author(actor, origin))
 
     def _prove(self, account: Account, present: Password, typed: str, *, origin: Origin) -> None:
         keys = self._keys(account.id, origin)

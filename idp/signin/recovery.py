@@ -6,11 +6,12 @@ Owns their making and burning. Kept as keyed hashes bound to the person; burned 
 from dataclasses import dataclass
 from datetime import datetime
 
-from idp.audit import Event, EventType, Origin, Reason
+from idp.audit import Author, Event, EventType, Origin, Reason
 from idp.clock import Clock
 from idp.config import FactorSettings
 from idp.crypto import Keyring
 from idp.errors import Refused
+from idp.signin.devices import Tell
 from idp.signin.enrolment import has_strong
 from idp.signin.factor import FactorProof
 from idp.signin.factor_throttle import FactorThrottle
@@ -41,12 +42,22 @@ class CodesLeft:
 class RecoveryCodes:
     """Makes and burns. Safe between threads and processes."""
 
-    def __init__(self, database: Database, keyring: Keyring, throttle: FactorThrottle, *, clock: Clock, settings: FactorSettings) -> None:
+    def __init__(
+        self,
+        database: Database,
+        keyring: Keyring,
+        throttle: FactorThrottle,
+        *,
+        clock: Clock,
+        settings: FactorSettings,
+        tell: Tell | None = None,
+    ) -> None:
         self._database = database
         self._keyring = keyring
         self._throttle = throttle
         self._clock = clock
         self._count = settings.recovery_codes
+        self._tell = tell
 
     def renew(self, account_id: str, origin: Origin, *, session_id: str | None = None) -> tuple[str, ...]:
         """New codes, to be shown once; the old ones end. Raises Refused(no_such_factor) for somebody without a factor to recover from.
@@ -59,8 +70,11 @@ class RecoveryCodes:
             account = tx.people.held(account_id)
             if account is None or not account.is_active or not has_strong(tx.factors.open_of(account_id)):
                 raise Refused(Reason.NO_SUCH_FACTOR, "codes recover from a lost factor")
+            is_first = tx.recovery_codes.made_at(account_id) is None
             tx.recovery_codes.replace(account_id, tuple(self._digest(account_id, read_code(code)) for code in codes), now)
             tx.events.append(self._event(EventType.RECOVERY_CODES_RENEWED, account_id, origin, count=len(codes), session_id=session_id))
+            if self._tell is not None and not is_first:  # the first ones come with a factor, which is told
+                self._tell(tx, account, "recovery_codes_renewed", {}, author=Author(f"account:{account_id}", origin))
         return codes
 
     def left(self, account_id: str) -> CodesLeft:
@@ -78,6 +92,8 @@ class RecoveryCodes:
             if is_burned:
                 left = tx.recovery_codes.left(account_id)
                 tx.events.append(self._event(EventType.RECOVERY_CODE_USED, account_id, origin, count=left))
+                if self._tell is not None and (account := tx.people.get(account_id)) is not None:
+                    self._tell(tx, account, "recovery_code_used", {}, author=Author(f"account:{account_id}", origin))
         if not is_burned:
             raise self._throttle.refused(attempt, Reason.WRONG_CODE)
         self._throttle.clear(attempt)

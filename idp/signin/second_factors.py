@@ -74,7 +74,7 @@ def open_second_factors(
         throttle=throttle,
         enrolment=enrolment,
         totp=totp,
-        recovery=RecoveryCodes(database, keyring, throttle, clock=clock, settings=settings),
+        recovery=RecoveryCodes(database, keyring, throttle, clock=clock, settings=settings, tell=tell),
         passes=passes,
         own=OwnFactors(database, ephemeral, clock, enrolment=enrolment, passes=passes, locator=locator),
     )

@@ -129,6 +129,7 @@ class SignIn:
             gates=gates,
             clock=clock,
             blocked=blocked,
+            tell=sent_codes.messenger.tell,
         )
         self.presences = Presences(database, clock, limits=self.limits)
         self.own_account = OwnAccount(database, clock, limits=self.limits)

@@ -40,7 +40,9 @@ class _Looked:
 
     snapshot: Snapshot | None
     at: datetime
-    concluded: dict[tuple[int, str, bool, tuple[str, ...]], Whereabouts] = field(default_factory=dict)  # by revision and address, for a second
+    concluded: dict[tuple[int, str, bool, tuple[str, ...]], Whereabouts] = field(
+        default_factory=dict
+    )  # by revision and address, for a second
 
 
 class Locator:

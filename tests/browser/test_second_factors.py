@@ -244,8 +244,7 @@ def test_telephone_is_not_added_where_it_may_not_be(arrive: Arrive) -> None:
     nurse.go_to(OUTSIDE)
     page.locator("#code").fill(telephone.next_code())
     page.locator("#totp-submit").click()
-    expect(page.locator('[role="alert"]')).to_contain_text("réseau de votre établissement")
-    expect(page.locator("#pass-form")).to_be_visible()
+    expect(page.locator('[role="alert"]')).to_contain_text("d’ici il ne suffit pas")
     nurse.check()
     nurse.open("/account/factors/totp")
     expect(page.locator("#totp-form")).to_have_count(0)
@@ -255,6 +254,9 @@ def test_telephone_is_not_added_where_it_may_not_be(arrive: Arrive) -> None:
     expect(page.locator("#totp-form")).to_have_count(0)
     expect(page.locator("#main")).to_contain_text("poste est partagé")
     nurse.check()
+    nurse.go_to(AT_WORK)
+    nurse.open("/account/factors")
+    expect(page.locator("#main")).to_contain_text("Aucun pour l’instant")
 
 
 def test_recovery_code_burns(arrive: Arrive) -> None:

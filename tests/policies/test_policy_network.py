@@ -20,8 +20,8 @@ def _sure(address: str, *chain: str) -> ClientAddress:
     return ClientAddress(address, (*chain, address), is_doubtful=False, why="forwarded_by_trusted_proxy")
 
 
-def _doubtful(why: str, *chain: str) -> ClientAddress:
-    return ClientAddress(chain[-1], chain, is_doubtful=True, why=why)
+def _doubtful(why: str, *chain: str, claimed: tuple[str, ...] = ()) -> ClientAddress:
+    return ClientAddress(chain[-1], chain, is_doubtful=True, why=why, claimed=claimed)
 
 
 @pytest.mark.parametrize(
@@ -99,14 +99,18 @@ def test_forwarded_is_walked_from_the_right(lines: tuple[str, ...], expected: Cl
     [
         (CLIENT, f"for={CLIENT}", _sure(CLIENT, PROXY)),
         (f"{CLIENT}, {INNER}", f"for={CLIENT}", _sure(CLIENT, PROXY, INNER)),
-        (CLIENT, "for=198.51.100.1", _doubtful("headers_disagree", PROXY)),
-        (f"{CLIENT}, {INNER}", f"for=198.51.100.1, for={INNER}", _doubtful("headers_disagree", PROXY, INNER)),
-        (CLIENT, "for=unknown", _doubtful("headers_disagree", PROXY)),
-        ("rubbish", f"for={CLIENT}", _doubtful("headers_disagree", PROXY)),
+        (CLIENT, "for=198.51.100.1", _doubtful("headers_disagree", PROXY, claimed=(CLIENT, "198.51.100.1"))),
+        (
+            f"{CLIENT}, {INNER}",
+            f"for=198.51.100.1, for={INNER}",
+            _doubtful("headers_disagree", PROXY, INNER, claimed=(CLIENT, "198.51.100.1")),
+        ),
+        (CLIENT, "for=unknown", _doubtful("headers_disagree", PROXY, claimed=(CLIENT,))),
+        ("rubbish", f"for={CLIENT}", _doubtful("headers_disagree", PROXY, claimed=(CLIENT,))),
         ("unknown", "for=unknown", _doubtful("hop_hidden", PROXY)),
         # Blanked by the HTTP server because a stranger put bytes in it that are not ASCII: it must not leave the other to be believed.
-        ("", f"for={CLIENT}", _doubtful("headers_disagree", PROXY)),
-        (CLIENT, " ", _doubtful("headers_disagree", PROXY)),
+        ("", f"for={CLIENT}", _doubtful("headers_disagree", PROXY, claimed=(CLIENT,))),
+        (CLIENT, " ", _doubtful("headers_disagree", PROXY, claimed=(CLIENT,))),
         ("", " ", _doubtful("no_forwarding_header", PROXY)),
     ],
 )

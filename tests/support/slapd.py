@@ -373,7 +373,12 @@ class Slapd:
     def _seed(self) -> None:
         needed_file(Path("/usr/lib/ldap/ppolicy.so"), "slapd")
         names = {"suffix": SUFFIX, "root": ROOT, "people": PEOPLE, "groups": GROUPS, "policy": POLICY}
-        names |= {"service": SERVICE, "password_service": PASSWORD_SERVICE, "readable": self._readable, "root_password": hashed(ROOT_PASSWORD)}
+        names |= {
+            "service": SERVICE,
+            "password_service": PASSWORD_SERVICE,
+            "readable": self._readable,
+            "root_password": hashed(ROOT_PASSWORD),
+        }
         conf = CONF.format(folder=self.folder, ca=self.ca_file, limits=self._limits.format(**names), **names)
         (self.folder / "slapd.conf").write_text(conf)
         self._place_certificate()
