@@ -156,9 +156,9 @@ def conclude(
         return _outside(ADDRESS_DOUBTFUL, is_shared=is_shared_machine)
     if not found.is_valid(now):
         return _outside(ZONE_NOT_VALID_NOW, is_shared=is_shared_machine)
+    is_shared = is_shared_machine or found.kind is ZoneKind.SHARED_WORKSTATION  # whosever it is: people follow one another there
     if establishment_id not in {None, found.establishment_id}:
-        return _outside(ZONE_OF_ANOTHER_ESTABLISHMENT, is_shared=is_shared_machine)
-    is_shared = is_shared_machine or found.kind is ZoneKind.SHARED_WORKSTATION
+        return _outside(ZONE_OF_ANOTHER_ESTABLISHMENT, is_shared=is_shared)
     if found.kind is ZoneKind.BLOCKED:
         return _at(found, BLOCKED_NETWORK, is_inside=False, is_shared=is_shared)
     if establishment_id is not None and not has_attachment:

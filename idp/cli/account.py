@@ -95,6 +95,7 @@ def set_password(place: Place, who: str, *, generate: bool, from_stdin: bool, no
     encoded = place.hasher.hash(password)
     with place.database.write() as tx:
         ended = passwords.write(tx, found, encoded, place.author, must_change=not no_must_change, clock=place.clock)
+        place.messenger.tell(tx, found, "password_changed", {}, author=place.author)
     click.echo(f"password of {found.name} set; {ended.sessions} sessions and {ended.grants} grants ended", err=generate)
     _show_password(password if generate else None)
 
@@ -245,6 +246,8 @@ def unblock(place: Place, who: str) -> None:
     with place.database.write() as tx:
         found = accounts.named(tx, who)
         lifted = throttle.unblock(tx, found.id, place.author)
+        if lifted:
+            place.messenger.tell(tx, found, "account_unlocked", {}, author=place.author)
     click.echo(f"{found.name} may try again at once; {lifted} locks lifted")
 
 

@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -138,7 +138,8 @@ def issue(place: Place, who: str, *, purpose: str, hours: int | None) -> None:
     life = timedelta(hours=hours) if hours else None
     with place.database.write() as tx:
         found = accounts.named(tx, who)
-        code, given = factors.issue_pass(tx, found, "enrol" if purpose == "enrol" else "sign_in", place.author, passes=maker, life=life)
+        kind: Literal["enrol", "sign_in"] = "enrol" if purpose == "enrol" else "sign_in"
+        code, given = factors.issue_pass(tx, found, kind, place.author, passes=maker, life=life, tell=place.messenger.tell)
     click.echo(f"pass to {purpose} for {found.name}, until {_minute(given.expires_at)}; shown only now:", err=True)
     click.echo(code)
 

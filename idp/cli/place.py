@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
-from typing import Concatenate, NoReturn, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Concatenate, NoReturn, ParamSpec, TypeVar
 
 import click
 
@@ -23,6 +23,9 @@ from idp.store.base import Ephemeral
 from idp.store.database import Database
 from idp.store.ephemeral import open_ephemeral
 from idp.store.migrations import current_revision, newest_revision
+
+if TYPE_CHECKING:
+    from idp.messages.messenger import Messenger
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -79,6 +82,13 @@ class Place:
     def keyring(self) -> Keyring:
         """The keys derived from the master key."""
         return Keyring(self.config.master_key.encode(), self.clock)
+
+    @cached_property
+    def messenger(self) -> "Messenger":
+        """What queues the mails that tell people of an operator's act."""
+        from idp.messages.messenger import Messenger
+
+        return Messenger(self.config, keyring=self.keyring, clock=self.clock)
 
     @cached_property
     def hasher(self) -> PasswordHasher:

@@ -20,6 +20,7 @@ from policies.assurance import ACR_ORDER, TOLERANT, Assurance, Given, Method, Mi
 from policies.decision import Decision
 from policies.enrolment import EnrolmentFacts, Grace, GraceFacts, grace, may_enrol
 from policies.rules import Ruling, SignInFacts
+from policies.zones import ADDRESS_DOUBTFUL
 
 OWN_PAGES = ""  # no application asks: that is known
 METHOD_OF_KIND = {"passkey": Method.PASSKEY, "totp": Method.TOTP, "sms": Method.SMS, "email": Method.EMAIL}
@@ -169,8 +170,9 @@ def has_second_factor(ground: Ground) -> bool:
 
 
 def may_remember(place: Establishment, ground: Ground) -> bool:
-    """Whether a browser may be remembered here: never where people follow one another at it."""
-    return place.remember_device_days > 0 and not ground.whereabouts.is_shared
+    """Whether a browser may be remembered here: never where people follow one another at it, nor where nobody can tell."""
+    here = ground.whereabouts
+    return place.remember_device_days > 0 and not here.is_shared and here.why != ADDRESS_DOUBTFUL
 
 
 def grounds(facts: Facts, judgement: Judgement, ground: Ground, *, account: Account, place: Establishment) -> Grounds:

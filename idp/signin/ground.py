@@ -4,7 +4,7 @@ Owns the gathering of it, with few statements (a silent authorization inside cos
 along. Concludes nothing: whereabouts.py and policies/zones.py say where somebody is, gate.py asks the rules.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -20,11 +20,15 @@ from policies.zones import Whereabouts, WorkstationFacts
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Who comes, before anything is believed of it: from where, on which enrolled machine (recognised already), with which secrets of Devices."""
+    """Who comes, before anything is believed of it: from where, on which enrolled machine (recognised already), with which secrets of Devices.
+
+    `is_on_shared`: the machine is one that several people use, also where it is out of its zone and counts for nothing else.
+    """
 
     origin: Origin
     device_secrets: tuple[str, ...] = ()
     workstation: WorkstationFacts | None = None
+    is_on_shared: bool = False
 
     def __repr__(self) -> str:
         return f"Visitor({self.origin.address}, …)"  # a traceback or a log line must not show a secret
@@ -54,6 +58,8 @@ def survey_of(locator: Locator, visitor: Visitor) -> Survey:
     def survey(tx: Transaction, account: Account, establishment: Establishment, *, asks_device: bool, now: datetime) -> Ground:
         machine = visitor.workstation
         whereabouts = locator.where(tx, visitor.origin, establishment_id=establishment.id, has_attachment=True, workstation=machine)
+        if visitor.is_on_shared:
+            whereabouts = replace(whereabouts, is_shared=True, may_enrol=False)
         # Inside, a Session answers by itself without its Device being asked for: that is the hot path.
         needs_device = asks_device or not whereabouts.is_inside or establishment.regulatory_level != TOLERANT
         return Ground(

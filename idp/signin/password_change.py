@@ -30,6 +30,7 @@ from idp.store.base import Account, Password, Session
 from idp.store.database import Database, Transaction
 from policies.lockout import Standing
 from policies.passwords import BlockList, PasswordFacts, check
+from policies.zone import INSIDE_KINDS
 
 REMEMBERED = 3
 # What a page says for each of a directory's reasons; it may have rules of its own, which we do not know.
@@ -229,8 +230,9 @@ class PasswordChange:
         self._throttle.clear(keys)
 
     def _keys(self, account_id: str, origin: Origin) -> TryKeys:
-        """Whoever is signed in has proven in this very browser who they are."""
-        return self._throttle.keys(f"account:{account_id}", account_id, origin, standing=Standing.KNOWN_DEVICE)
+        """A Session may be a stolen one: from outside it has no more tries than a stranger, and the reserve stays the person's own."""
+        standing = Standing.INSIDE if origin.zone_kind in INSIDE_KINDS else Standing.OUTSIDE
+        return self._throttle.keys(f"account:{account_id}", account_id, origin, standing=standing)
 
     def _note_wrong(self, keys: TryKeys, typed: str) -> None:
         if self._throttle.is_repeated(keys, typed):

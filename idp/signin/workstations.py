@@ -46,6 +46,11 @@ class Recognised:
     is_new: bool = False
     is_copy: bool = False
 
+    @property
+    def is_on_shared(self) -> bool:
+        """Whether several people use this machine, wherever it turns up."""
+        return self.workstation is not None and self.workstation.is_shared
+
 
 NOT_RECOGNISED = Recognised()
 

@@ -82,7 +82,10 @@ class Pages:
 
     def visitor(self) -> Visitor:
         """Who comes, with what this browser brings along; nothing of it is believed here."""
-        return Visitor(self.origin(), read_secrets(request.cookies.get(self.device_cookie)), self.workstation().facts)
+        machine = self.workstation()
+        return Visitor(
+            self.origin(), read_secrets(request.cookies.get(self.device_cookie)), machine.facts, is_on_shared=machine.is_on_shared
+        )
 
     def keep(self, response: Response, written: Written) -> Response:
         """What the end of a sign-in changed in the browser: its Session and its Device."""
@@ -160,10 +163,10 @@ class Pages:
 
         Then nobody is suggested, nothing is offered to be remembered, and every sign-in is made by hand.
         """
-        machine, present = self.workstation().facts, self.read_session().session
+        machine, present = self.workstation(), self.read_session().session
         return (
             self.origin().zone_kind == ZoneKind.SHARED_WORKSTATION
-            or (machine is not None and machine.is_shared)
+            or machine.is_on_shared
             or (present is not None and present.is_shared)
             or bool(session.get("handed_over"))
         )

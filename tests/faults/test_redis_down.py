@@ -20,10 +20,12 @@ from idp.store.redis import RedisEphemeral
 from tests.conftest import MakeWorld
 from tests.faults.test_stores_down import assert_down
 from tests.support.browser import Page
+from tests.support.cast import OUTSIDE
 from tests.support.certificates import PrivateAuthority
 from tests.support.html import Form
 from tests.support.processes import free_port, wait_until
 from tests.support.redis import RedisServer, redis_serving, sentinels_serving
+from tests.support.second_factors import enrol_phone
 from tests.support.world import World
 
 MINUTE = timedelta(minutes=1)
@@ -243,6 +245,21 @@ def come(statuses: list[int], status: int) -> None:
     """Wait for three answers of a status from now on."""
     before = len(statuses)
     wait_until(lambda: statuses[before:].count(status) >= 3, seconds=20)
+
+
+def test_a_second_factor_is_not_taken_and_not_burned_while_redis_is_away(world: World, server: RedisServer) -> None:
+    """Tries cannot be counted then: a right code opens nothing, and serves when Redis is back."""
+    phone = enrol_phone(world, world.application.signin.second_factors, "claire")
+    browser, party = world.browser(address=OUTSIDE), world.relying_party("carnet")
+    page = browser.sign_in(world.person("claire").username, world.password, page=browser.get(party.begin()))
+    assert "factor-form" in page.forms
+    server.kill()
+    down = browser.submit("factor-form", page=page, code=phone.code(world.clock))
+    assert (down.status, down.callback, down.support_code is not None) == (503, None, True)
+    assert finished(world) == 0
+    server.start()
+    page = browser.sign_in(world.person("claire").username, world.password, page=browser.get(party.begin()))
+    assert browser.submit("factor-form", page=page, code=phone.code(world.clock)).callback is not None
 
 
 def test_redis_under_load_is_stopped_and_started_and_nothing_is_used_twice(world: World, server: RedisServer) -> None:

@@ -123,7 +123,10 @@ INSIDE, SHARED, ENROL = "inside", "shared", "enrol"
         (GUESTS, {}, "tilleuls/guests", "blocked", "blocked_network", set()),
         (None, {}, "outside", "outside", "no_zone", set()),
         (CARE, {"is_doubtful": True}, "outside", "outside", "address_doubtful", set()),
-        (GUESTS, {"is_doubtful": True}, "outside", "outside", "address_doubtful", set()),
+        # A ban that some header says one lies under holds; nothing else follows from an address that is not sure.
+        (GUESTS, {"is_doubtful": True}, "tilleuls/guests", "blocked", "blocked_network", set()),
+        (replace(GUESTS, establishment_id="glycines"), {"is_doubtful": True}, "outside", "outside", "address_doubtful", set()),
+        (replace(GUESTS, valid_until=NOW), {"is_doubtful": True}, "outside", "outside", "address_doubtful", set()),
         (OTHER, {}, "outside", "outside", "zone_of_another_establishment", set()),
         (replace(GUESTS, establishment_id="glycines"), {}, "outside", "outside", "zone_of_another_establishment", set()),
         (CARE, {"has_attachment": False}, "outside", "outside", "attachment_not_valid", set()),

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from typing import Literal
 
 import pytest
 
@@ -58,7 +59,7 @@ def enrol(world: World, browser: Browser, page: Page) -> Page:
     return browser.post(form.action, {**form.fields, "code": Phone.scanning(page.markup).code(world.clock)})
 
 
-def made_factor(world: World, *, kind: str = "totp") -> Factor:
+def made_factor(world: World, *, kind: Literal["totp", "sms", "email"] = "totp") -> Factor:
     now = world.clock.now()
     return Factor(
         id=world.clock.new_id(),
