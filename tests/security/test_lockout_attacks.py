@@ -180,8 +180,8 @@ def test_failures_that_a_directory_forgets_after_a_time_come_back_then(make_worl
     assert failures(slapd, "d.claire") == 4
     page = attempt(world, "d.claire", PASSWORD)
     assert page.status == 429
-    assert 25 * 60 < int(page.headers["Retry-After"]) <= 31 * 60
-    clock.advance(timedelta(minutes=32))
+    assert 25 * 60 < int(page.headers["Retry-After"]) <= 33 * 60  # the directory's clock went on meanwhile, ours stood
+    clock.advance(timedelta(minutes=34))
     assert attempt(world, "d.claire", PASSWORD).callback is not None
 
 
