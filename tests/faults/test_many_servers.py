@@ -40,6 +40,7 @@ KILLING_SECONDS = MINUTES * 60 or 15.0
 PAUSE_SECONDS = 3.0
 SETTLED_SECONDS = 3.0
 HOSTS = 3
+NGINX = "127.0.0.9"  # people are at 127.0.0.1, on the LAN: an address is a proxy's or a person's
 PEOPLE = 4
 CLIENT = "tablette"  # public: a refresh token has no second chance
 USERNAMES = ("claire.dubois", "rose.marchand")
@@ -212,7 +213,7 @@ def group(tmp_path: Path, listener: Listener, postgresql_session: PostgreSQLServ
                 "admin_listen": f"127.0.0.1:{free_port()}",
                 "workers": 2 if number == 0 else 1,
                 "threads": 4,
-                "trusted_proxies": ["127.0.0.1"],
+                "trusted_proxies": [NGINX],
             },
             "sessions": {"concurrent": None, "idle": "14h"},
             "work": {"lease": "3s"},
@@ -233,7 +234,7 @@ def group(tmp_path: Path, listener: Listener, postgresql_session: PostgreSQLServ
         for thread in starting:
             thread.join()
         servers = [f"127.0.0.1:{own}" for own in ports]
-        nginx = stack.enter_context(nginx_before(tmp_path / "nginx", port, servers, ready="/readyz"))
+        nginx = stack.enter_context(nginx_before(tmp_path / "nginx", port, servers, ready="/readyz", proxy=f"{PROXY}    proxy_bind {NGINX};\n"))
         yield Group(nginx, hosts, registered)
 
 
