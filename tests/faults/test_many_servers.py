@@ -234,7 +234,9 @@ def group(tmp_path: Path, listener: Listener, postgresql_session: PostgreSQLServ
         for thread in starting:
             thread.join()
         servers = [f"127.0.0.1:{own}" for own in ports]
-        nginx = stack.enter_context(nginx_before(tmp_path / "nginx", port, servers, ready="/readyz", proxy=f"{PROXY}    proxy_bind {NGINX};\n"))
+        nginx = stack.enter_context(
+            nginx_before(tmp_path / "nginx", port, servers, ready="/readyz", proxy=f"{PROXY}    proxy_bind {NGINX};\n")
+        )
         yield Group(nginx, hosts, registered)
 
 
