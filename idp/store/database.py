@@ -7,12 +7,14 @@ and whoever changes what all share takes it by name (Transaction.lock). Calls: t
 """
 
 import hashlib
+import sqlite3
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
+from time import sleep
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -44,6 +46,8 @@ from idp.store.revisions import Revisions
 from idp.store.sessions import Sessions
 from idp.store.sweep import Sweep
 from idp.store.zones import Workstations, Zones
+
+WAL_PAUSE_SECONDS = 0.01
 
 if TYPE_CHECKING:
     # A driver that SQLite deployments need not load: a third of the time to their first answer.
@@ -413,10 +417,23 @@ def _sqlite_engine(url: str, busy_timeout_seconds: float) -> Engine:
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:
         cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode = WAL")
+        _use_wal(cursor, patience_seconds=busy_timeout_seconds)
         cursor.execute("PRAGMA synchronous = NORMAL")  # durability.py syncs the log, many commits at a time
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.execute("PRAGMA cache_size = -16000")
         cursor.close()
 
     return engine
+
+
+def _use_wal(cursor: sqlite3.Cursor, *, patience_seconds: float) -> None:
+    """The mode of the file, kept in it. Two processes that open a new file at once: the change asks for it alone, and does not wait by itself."""
+    for left in reversed(range(max(1, int(patience_seconds / WAL_PAUSE_SECONDS)))):
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if left == 0 or error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise
+            sleep(WAL_PAUSE_SECONDS)
+        else:
+            return

@@ -22,6 +22,7 @@ from sqlalchemy import inspect, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from idp.audit import Event, EventType, Origin, Reason
+from idp.config import DatabaseSettings
 from idp.crypto import digest
 from idp.errors import StoreUnavailable
 from idp.store import migrations, tables
@@ -458,6 +459,25 @@ def test_threads_of_one_process_may_migrate_at_once(place: Place) -> None:
         assert list(pool.map(migrate, views)) == [newest_revision()] * 2
     for view in views:
         view.close()
+
+
+@pytest.mark.sqlite
+def test_a_new_file_may_be_opened_by_several_at_once(tmp_path: Path) -> None:
+    """SQLite changes the mode of a file without waiting for whoever is changing it too."""
+    barrier = threading.Barrier(4)
+
+    def look(view: Database) -> None:
+        barrier.wait()
+        with view.read():
+            pass
+
+    for turn in range(30):
+        settings = DatabaseSettings.model_validate({"url": f"sqlite:///{tmp_path}/{turn}.db"})
+        views = [Database.of(settings, pool_size=1) for _ in range(4)]
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(look, views))
+        for view in views:
+            view.close()
 
 
 # People
