@@ -6,11 +6,8 @@ as the tests start them (tests/support): then their processor time counts as the
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -88,28 +85,15 @@ def synchronise(homes: Homes) -> SyncRun:
     """Run `vestibule sync` to its end, on the server's core. Raises PreparationError when it fails."""
     if homes.directory is None:
         raise PreparationError("there is no directory to synchronise")
-    command = [vestibule.program(), "--config", str(homes.configuration), "sync", slapd.NAME, "--json"]
-    output, log = homes.configuration.parent / "sync.json", homes.configuration.parent / "sync.log"
-    slapd_before, began = homes.directory.cpu_seconds(), time.perf_counter()
-    with output.open("wb") as said, log.open("wb") as errors:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=errors, preexec_fn=_on_the_server_core)
-        _, status, used = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - began
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        raise PreparationError(f"vestibule sync: exit code {process.returncode}: {log.read_text(errors='replace')[-2000:]}")
-    report = json.loads(output.read_text(encoding="utf-8"))
+    slapd_before = homes.directory.cpu_seconds()
+    report, used = vestibule.watched(homes.configuration, ["sync", slapd.NAME], name="sync")
     return SyncRun(
-        seconds=seconds,
-        cpu_seconds=used.ru_utime + used.ru_stime,
+        seconds=used.seconds,
+        cpu_seconds=used.cpu_seconds,
         slapd_cpu_seconds=homes.directory.cpu_seconds() - slapd_before,
-        peak_rss_mb=used.ru_maxrss * 1024 / 1e6,
+        peak_rss_mb=used.peak_rss_mb,
         **{what: report[what] for what in ("added", "changed", "unchanged", "unplaced")},
     )
-
-
-def _on_the_server_core() -> None:
-    os.sched_setaffinity(0, {processes.SERVER_CORE})
 
 
 def _stores(stores: str, folder: Path, stack: ExitStack) -> tuple[dict[str, Any], str, tuple[subprocess.Popen[bytes], ...]]:

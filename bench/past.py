@@ -15,7 +15,9 @@ from zoneinfo import ZoneInfo
 from idp.audit import Event, EventType, Origin
 from idp.clock import SystemClock
 from idp.config import load
+from idp.crypto import Keyring
 from idp.store.base import Account, Establishment, Factor
+from idp.store.chain import Pens
 from idp.store.database import Database, Transaction
 from policies.rules import DEFAULT_RULE_SET, SignInFacts
 
@@ -45,7 +47,8 @@ class Person:
 def write(configuration: Path, *, sign_ins: int, people: int, establishments: int, seed: int, tell: Callable[[int], None]) -> None:
     """Fill the migrated store of a configuration; `tell` is given how many sign-ins were just written."""
     dice = random.Random(seed)
-    database = Database.of(load(configuration).database, pool_size=2)
+    config, clock = load(configuration), SystemClock()
+    database = Database.of(config.database, pool_size=2, pens=Pens.of(Keyring(config.master_key.encode(), clock), clock))
     now = datetime.now(UTC)
     try:
         with database.write() as tx:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -197,40 +195,16 @@ def _replays(folder: Path, settings: Settings) -> list[dict[str, Any]]:
 
 def _replay(configuration: Path, file: Path, days: int) -> dict[str, Any]:
     """One run of the command, on the server's core."""
-    command = [
-        vestibule.program(),
-        "--config",
-        str(configuration),
-        "policy",
-        "replay",
-        "--rules",
-        str(file),
-        "--since",
-        f"{days}d",
-        "--json",
-    ]
-    output, log = configuration.parent / "replay.json", configuration.parent / "replay.log"
-    began = time.perf_counter()
-    with output.open("wb") as said, log.open("wb") as errors:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=errors, preexec_fn=_on_the_server_core)
-        _, status, used = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - began
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        raise PreparationError(f"vestibule policy replay: exit code {process.returncode}: {log.read_text(errors='replace')[-2000:]}")
-    told = json.loads(output.read_text(encoding="utf-8"))
+    arguments = ["policy", "replay", "--rules", str(file), "--since", f"{days}d"]
+    told, used = vestibule.watched(configuration, arguments, name="replay")
     return {
-        "seconds": seconds,
-        "cpu_seconds": used.ru_utime + used.ru_stime,
-        "peak_rss_mb": used.ru_maxrss * 1024 / 1e6,
+        "seconds": used.seconds,
+        "cpu_seconds": used.cpu_seconds,
+        "peak_rss_mb": used.peak_rss_mb,
         "judged": told["judged"],
         "distinct": told["distinct_facts"],
         "asked": sum(one["asked"]["people"] for one in told["establishments"]),
     }
-
-
-def _on_the_server_core() -> None:
-    os.sched_setaffinity(0, {processes.SERVER_CORE})
 
 
 if __name__ == "__main__":

@@ -18,7 +18,11 @@ DIRECTORY = "-directory.json"  # bench.directory and bench.replay keep other fig
 def newest(folder: Path) -> Path | None:
     """The newest result file by its name, which begins with date and time; a whole series before any other kind of it."""
     return max(folder.glob("*-series.json"), default=None) or max(
-        (path for path in folder.glob("*.json") if not any(other in path.name for other in ("-directory", "-replay", "-decision"))),
+        (
+            path
+            for path in folder.glob("*.json")
+            if not any(other in path.name for other in ("-directory", "-replay", "-decision", "-audit", "-cut"))
+        ),
         default=None,
     )
 

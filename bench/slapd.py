@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from bench import processes
-from tests.support.slapd import GROUPS, PASSWORD, PEOPLE, Slapd, ldif_entry, person_ldif
+from tests.support.slapd import Slapd
+from tests.support.slapd_cast import GROUPS, PASSWORD, PEOPLE, ldif_entry, person_ldif
 
 NAME = "annuaire"
 GIVEN_NAMES = ("Claire", "Hugo", "Amina", "Zoé", "Paul", "Rémi", "Léa", "Noa", "Inès", "Malik")
@@ -53,7 +54,7 @@ def ldif(people: int, establishments: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """A running slapd. Its own cast of a few people (tests/support/slapd.py) is in no home."""
+    """A running slapd. Its own cast of a few people (tests/support/slapd_cast.py) is in no home."""
 
     slapd: Slapd
     people: tuple[str, ...]

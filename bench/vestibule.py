@@ -14,7 +14,9 @@ import os
 import secrets
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -50,6 +52,40 @@ def run(configuration: Path, arguments: Sequence[str], typed: str = "") -> str:
     if done.exit_code != 0:
         raise PreparationError(f"vestibule {' '.join(arguments)}: {done.output[-2000:]} {done.exception or ''}")
     return done.output
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What a process used: seconds on the clock and of processor, the largest resident memory in MB."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_rss_mb: float
+
+
+def watched(configuration: Path, arguments: Sequence[str], *, name: str) -> tuple[Any, Used]:
+    """One command of ours as a process of its own on the server's core: the JSON that it prints, and what it used.
+
+    Output and log are kept beside the configuration, as `name`. Raises PreparationError when it fails.
+    """
+    output, log = configuration.with_name(f"{name}.json"), configuration.with_name(f"{name}.log")
+    command = [program(), "--config", str(configuration), *arguments, "--json"]
+    began = time.perf_counter()
+    with output.open("wb") as said, log.open("wb") as errors:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=errors, preexec_fn=_on_the_server_core)
+        _, status, used = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        raise PreparationError(
+            f"vestibule {' '.join(arguments)}: exit code {process.returncode}: {log.read_text(errors='replace')[-2000:]}"
+        )
+    told = json.loads(output.read_text(encoding="utf-8"))
+    return told, Used(seconds=seconds, cpu_seconds=used.ru_utime + used.ru_stime, peak_rss_mb=used.ru_maxrss * 1024 / 1e6)
+
+
+def _on_the_server_core() -> None:
+    os.sched_setaffinity(0, {processes.SERVER_CORE})
 
 
 def new_client() -> Client:

@@ -20,8 +20,8 @@ LOOKUP_WAIT = timedelta(seconds=1)
 class Guard:
     """Bounded concurrency and a breaker for one source in one process. Safe to share between threads.
 
-    At a shift change sign-ins wait for one another for a moment. When somebody inside has been there for longer than SLOW, the source may be hanging:
-    then nobody waits, so that its trouble holds as many threads of ours as it has slots and no more.
+    At a shift change sign-ins wait for one another for a moment. When somebody inside has been there for longer than `slow`, the source may be
+    hanging: then nobody waits, so that its trouble holds as many threads of ours as it has slots and no more.
 
     Whoever may type at a sign-in page can fill every slot that sign-ins have. One is therefore kept for look-ups: a flood of sign-ins must not keep
     the source from saying that somebody is disabled.
@@ -37,9 +37,10 @@ class Guard:
         pause: timedelta,
         slot_wait: timedelta = SLOT_WAIT,
         lookup_wait: timedelta = LOOKUP_WAIT,
+        slow: timedelta = SLOW,
     ) -> None:
         """At most `concurrency` at once, one fewer (but one) of them sign-ins; others wait `slot_wait`, look-ups `lookup_wait`. After `failures` in a
-        row nobody asks for `pause`, then one tries."""
+        row nobody asks for `pause`, then one tries. `slow`: longer than an answer usually takes."""
         self._name = name
         self._clock = clock
         self._concurrency = concurrency
@@ -48,6 +49,7 @@ class Guard:
         self._most_sign_ins = max(1, concurrency - 1)
         self._slot_wait = slot_wait
         self._lookup_wait = lookup_wait
+        self._slow = slow
         self._room = threading.Condition()
         self._inside: dict[object, datetime] = {}  # since when
         self._signing_in = 0  # of those inside
@@ -56,6 +58,7 @@ class Guard:
         self._lock = threading.Lock()
         self._failed_in_a_row = 0
         self._paused_until: datetime | None = None
+        self._asked_for_rest_until: datetime | None = None  # by the source itself; no answer that was under way shortens it
         self._trial: object | None = None  # whoever is trying the source again; others stay paused meanwhile
 
     @property
@@ -63,6 +66,13 @@ class Guard:
         """Whether the source is being left alone now."""
         with self._lock:
             return self._paused_until is not None and self._clock.now() < self._paused_until
+
+    def leave_alone(self, wait: timedelta) -> None:
+        """The source asked to be left alone for that long (Retry-After): nobody asks until then."""
+        with self._lock:
+            until = self._clock.now() + wait
+            self._paused_until = max(until, self._paused_until or until)
+            self._asked_for_rest_until = max(until, self._asked_for_rest_until or until)
 
     def passage(self) -> AbstractContextManager[None]:
         """For what a stranger may cause, a sign-in: the block may ask the source. Raises SourceUnreachable (busy or paused) when it may not.
@@ -107,7 +117,7 @@ class Guard:
 
         with self._room:
             queue.append(token)
-            if sign_ins and not is_turn() and any(self._clock.now() - since > SLOW for since in self._inside.values()):
+            if sign_ins and not is_turn() and any(self._clock.now() - since > self._slow for since in self._inside.values()):
                 wait = timedelta(0)
             try:
                 if not self._room.wait_for(is_turn, wait.total_seconds()):
@@ -140,12 +150,15 @@ class Guard:
             self._failed_in_a_row += 1
             # Failures of requests that were under way when the pause began do not make it longer.
             if self._trial is token or (self._paused_until is None and self._failed_in_a_row >= self._failures):
-                self._paused_until = self._clock.now() + self._pause
+                until = self._clock.now() + self._pause
+                self._paused_until = max(until, self._asked_for_rest_until or until)
 
     def _note_answer(self) -> None:
         with self._lock:
             self._failed_in_a_row = 0
-            self._paused_until = None
+            if self._asked_for_rest_until is not None and self._clock.now() < self._asked_for_rest_until:
+                return
+            self._paused_until = self._asked_for_rest_until = None
 
     def _forget_trial(self, token: object) -> None:
         with self._lock:

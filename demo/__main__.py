@@ -84,7 +84,7 @@ def _start_provider(place: Place) -> Server:
 
 def _start_care_app(place: Place) -> Server:
     command = ["-m", "demo.care_app", "--issuer", place.issuer, "--client-id", CLIENT_ID, "--port", str(place.app_port)]
-    command += ["--telephone", str(place.folder)]
+    command += ["--telephone", str(place.folder), "--config", str(place.config)]
     environment = {"CARNET_CLIENT_SECRET": place.client_secret(), "PYTHONUNBUFFERED": "1"}
     return start("Carnet de soins", [sys.executable, *command], log=place.app_log, health=f"{place.app_url}/sante", environment=environment)
 
@@ -110,7 +110,9 @@ def announcement(place: Place) -> str:
     return f"""
   Carnet de soins (application)        {place.app_url}   <- commencez ici / start here
   Le téléphone de la démonstration     {place.app_url}/telephone   <- les codes / the codes
+  Un départ / a departure              {place.app_url}/depart   <- l'accès est coupé sous vos yeux / access cut before your eyes
   Vestibule (connexion, sign-in)       {place.issuer}/account
+  La console / the console             {place.issuer}/admin   (nadia.ferrand, denis.aubry, julie.perrin)
 
   Mot de passe de tous / everybody's password: {PASSWORD}   (lea.moreau: {FIRST_PASSWORD})
 

@@ -3,7 +3,7 @@
 It finds everything in the discovery document, sends PKCE, keeps its sessions on the server so that a back-channel logout can end them,
 refreshes its tokens before they expire, asks for a second proof before it opens what is sensitive (`acr_values`, RFC 9470), and signs out everywhere.
 One process, sessions in its memory: a demonstration, not a model for storage. OpenID Connect Core 1.0, RP-Initiated Logout 1.0, Back-Channel Logout
-1.0. Beside it, on /telephone, the telephone of the demonstration (demo/telephone_page.py).
+1.0. Beside it, on /telephone, the telephone of the demonstration (demo/telephone_page.py), and on /depart the page that makes somebody leave.
 """
 
 import argparse
@@ -26,13 +26,15 @@ from requests import RequestException
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Response as AnyResponse
 
+from demo.departure import Departures
+from demo.departure_page import departure_page
 from demo.local_sessions import LocalSession, LocalSessions
 from demo.logout_token import Refused, read_logout_token
 from demo.telephone import Telephone
 from demo.telephone_page import telephone_page
 from demo.texts import ENGLISH, FRENCH, LEVELS, PROFILES, PROOFS, ZONE_KINDS, ZONE_WHYS, word
 
-SCOPE = "openid profile email establishment"
+SCOPE = "openid profile email establishment establishments"
 REFRESH_BEFORE_SECONDS = 60
 FOLLOW_EVERY_SECONDS = 10
 COOKIE = "carnet-session"
@@ -40,8 +42,16 @@ TWO_PROOFS = "urn:vestibule:acr:mfa"
 ENOUGH_FOR_THE_RECORD = frozenset({TWO_PROOFS, "phr"})
 
 
-def create_app(issuer: str, client_id: str, client_secret: str, *, public_url: str, telephone: Telephone | None = None) -> Flask:
-    """The application, registered at `issuer`; `public_url` is where browsers find it. `telephone`: show the demonstration's."""
+def create_app(
+    issuer: str,
+    client_id: str,
+    client_secret: str,
+    *,
+    public_url: str,
+    telephone: Telephone | None = None,
+    departures: Departures | None = None,
+) -> Flask:
+    """The application, registered at `issuer`; `public_url` is where browsers find it. `telephone`, `departures`: show the demonstration's."""
     app = Flask("demo", static_folder="static", template_folder="templates")
     app.config.update(
         SECRET_KEY=secrets.token_bytes(32),
@@ -61,10 +71,12 @@ def create_app(issuer: str, client_id: str, client_secret: str, *, public_url: s
     sessions = LocalSessions()
     if telephone is not None:
         app.register_blueprint(telephone_page(telephone, public_url))
+    if departures is not None:
+        app.register_blueprint(departure_page(departures, public_url))
 
     @app.context_processor
     def _for_every_page() -> dict[str, Any]:
-        return {"t": g.t, "language": g.language, "has_telephone": telephone is not None}
+        return {"t": g.t, "language": g.language, "has_telephone": telephone is not None, "has_departures": departures is not None}
 
     @app.before_request
     def _choose_language() -> None:
@@ -78,7 +90,8 @@ def create_app(issuer: str, client_id: str, client_secret: str, *, public_url: s
             response.set_cookie("carnet-langue", request.args["langue"], samesite="Lax", httponly=True)
         # Where the sign-out form leads: our own handler, which redirects to the identity provider.
         response.headers["Content-Security-Policy"] = (
-            f"default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self' {issuer}"
+            "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; "
+            f"frame-ancestors 'none'; form-action 'self' {issuer}"
         )
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Referrer-Policy"] = "same-origin"
@@ -97,6 +110,11 @@ def create_app(issuer: str, client_id: str, client_secret: str, *, public_url: s
         if "suivi" in request.args:
             page.headers["Refresh"] = str(FOLLOW_EVERY_SECONDS)
         return page
+
+    @app.get("/vivant")
+    def is_alive() -> Response:
+        """What the page asks by itself: 204 while the session is open, 401 when it is not."""
+        return Response(status=204 if sessions.find(request.cookies.get(COOKIE))[0] is not None else 401)
 
     @app.get("/connexion")
     def sign_in() -> Any:
@@ -223,7 +241,9 @@ def _shown(local: LocalSession, issuer: str) -> dict[str, Any]:
         "zone_why": word(ZONE_WHYS, claims.get("zone_why", ""), g.language),
         "signed_in_at": datetime.fromtimestamp(claims["auth_time"], UTC)
         .astimezone(zone)
-        .strftime("%H:%M" if g.language == "en" else "%H h %M"),
+        .strftime("%H:%M" if g.language == "en" else "%H h %M")
+        if "auth_time" in claims  # behind a provider that does not say when the person was there, there is none
+        else None,
         "left": _duration(local.expires_at - time.time(), g.t["duration"]),
         "renewals": local.renewals,
         "is_followed": "suivi" in request.args,
@@ -244,6 +264,7 @@ def main() -> None:
     parser.add_argument("--client-id", required=True)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--telephone", type=Path, metavar="FOLDER", help="show the telephone of the demonstration whose data are there")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="show the page that makes somebody of this Vestibule leave")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="carnet: %(message)s")
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
@@ -253,6 +274,7 @@ def main() -> None:
         os.environ["CARNET_CLIENT_SECRET"],
         public_url=f"http://localhost:{options.port}",
         telephone=Telephone(options.telephone) if options.telephone else None,
+        departures=Departures(options.config) if options.config else None,
     )
     with make_server("127.0.0.1", options.port, app, threaded=True) as server:
         server.serve_forever()

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from enum import Enum
 
+from policies.acts import DIRECTOR, GROUP_ADMINISTRATOR, IT_CONTACT
+
 PASSWORD = "Merle-Verger-Tricot-48"  # noqa: S105 - printed on the terminal: the demonstration's accounts are refused anywhere else
 FIRST_PASSWORD = "Provisoire-Radis-52-Tambour"  # noqa: S105 - the same
 LONG_AGO, LAST_MONTH = timedelta(days=400), timedelta(days=30)
@@ -61,7 +63,7 @@ class DemoPerson:
     email: str = ""
     staff_number: str = ""
     proofs: Proofs = NONE
-    is_administrator: bool = False
+    role: str = ""  # held at the first post, or in the whole group
     is_suspended: bool = False
     must_change: bool = False
 
@@ -118,10 +120,30 @@ PEOPLE: tuple[DemoPerson, ...] = (
             "julie.perrin",
             ("Julie", "Perrin"),
             Post("tilleuls", "manager", "Soins"),
-            says=("administratrice : un code, même dans la maison", "administrator: a code, even inside"),
+            says=("administratrice du groupe : un code, même dans la maison", "group administrator: a code, even inside"),
             proofs=APPLICATION,
         ),
-        is_administrator=True,
+        role=GROUP_ADMINISTRATOR,
+    ),
+    replace(
+        _here(
+            "nadia.ferrand",
+            ("Nadia", "Ferrand"),
+            Post("tilleuls", "it"),
+            says=("référente informatique : la console", "IT contact: the console"),
+            proofs=APPLICATION,
+        ),
+        role=IT_CONTACT,
+    ),
+    replace(
+        _here(
+            "denis.aubry",
+            ("Denis", "Aubry"),
+            Post("tilleuls", "manager"),
+            says=("directeur : approuve à deux", "director: the second person"),
+            proofs=APPLICATION,
+        ),
+        role=DIRECTOR,
     ),
     _here(
         "odette.vasseur",

@@ -65,6 +65,8 @@ class Place:
             "pages": {"support": "Démonstration (demo) : 04 00 00 00 00"},
             # No mail: its addresses are invented. SMS go to a file, which the telephone of the demonstration shows.
             "sms": {"file": self.sms.name, "daily_per_person": 10},
+            # Visitors have no passkey of the director's: here any of his factors approves.
+            "resets": {"approval": "any_factor"},
             "establishments": [
                 {
                     "slug": "tilleuls",
@@ -93,7 +95,7 @@ class Place:
                     "post_logout_redirect_uris": [f"{self.app_url}/au-revoir"],
                     "backchannel_logout_uri": f"{self.app_url}/deconnexion-silencieuse",
                     "grant_types": ["authorization_code", "refresh_token"],
-                    "scopes": ["openid", "profile", "email", "establishment"],
+                    "scopes": ["openid", "profile", "email", "establishment", "establishments"],
                 }
             ],
         }

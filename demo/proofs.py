@@ -18,7 +18,6 @@ from idp.cli.place import Place as CommandPlace
 from idp.clock import Clock
 from idp.people import accounts
 from idp.people.factors import issue_pass
-from idp.people.roles import GROUP
 from idp.signin.enrolment import Asking
 from idp.signin.factor import FactorRefused
 from idp.signin.second_factors import SecondFactors, open_second_factors
@@ -26,6 +25,7 @@ from idp.signin.sent_codes import SentCodes, open_sent_codes
 from idp.signin.whereabouts import Locator
 from idp.store.base import Account, Role
 from idp.store.database import Database
+from policies.acts import GROUP_ONLY
 from policies.zones import OUTSIDE, Whereabouts
 
 ARRIVES_WITHIN_SECONDS = 20.0
@@ -65,8 +65,8 @@ def enrol(place: Place) -> None:
             if proofs.has_recovery_codes and rooms.factors.recovery.left(account.id).made_at is None:
                 codes = rooms.factors.recovery.renew(account.id, rooms.author.origin)
                 rooms.telephone.put_paper(Paper(person.name, person.username, codes))
-            if person.is_administrator:
-                _make_administrator(rooms, account)
+            if person.role:
+                _give_role(rooms, account, person)
         rooms.telephone.forget_messages()
 
 
@@ -129,19 +129,20 @@ def _enrol_phone(rooms: _Rooms, account: Account, person: DemoPerson, *, number:
     rooms.sent.offers.enrol(asking, "sms", arrived[0].code, label=_label(person), origin=rooms.author.origin)
 
 
-def _make_administrator(rooms: _Rooms, account: Account) -> None:
+def _give_role(rooms: _Rooms, account: Account, person: DemoPerson) -> None:
     """As `vestibule admin give`, which rightly refuses demonstration accounts: a real group must not hang on one."""
     with rooms.database.write() as tx:
         if tx.roles.open_of(account.id):
             return
         now = rooms.clock.now()
+        place = None if person.role in GROUP_ONLY else tx.establishments.by_slug(person.posts[0].establishment)
         given_by = rooms.author.actor
         tx.roles.add(
             Role(
                 id=rooms.clock.new_id(),
                 account_id=account.id,
-                role=GROUP,
-                establishment_id=None,
+                role=person.role,
+                establishment_id=place.id if place is not None else None,
                 given_by=given_by,
                 created_at=now,
                 ended_at=None,
@@ -154,7 +155,8 @@ def _make_administrator(rooms: _Rooms, account: Account) -> None:
                 actor=given_by,
                 origin=rooms.author.origin,
                 account_id=account.id,
-                details={"role": GROUP},
+                establishment_id=place.id if place is not None else None,
+                details={"role": person.role},
             )
         )
 

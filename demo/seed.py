@@ -19,8 +19,8 @@ from idp.errors import VestibuleError
 
 # What `account show` would say of a new account, which has its first post.
 NEW: Mapping[str, Any] = {"attachments": [None], "password": None, "status": "active"}
-# What the folder has been given: nothing was written by the release that knew no second factors.
-WITH_PROOFS = "2"
+# What the folder has been given: "2" by the release that knew no desk, nothing by the one before, which knew no second factors.
+WITH_DESK = "3"
 
 
 class CommandFailed(Exception):
@@ -34,16 +34,15 @@ def migrate(place: Place) -> None:
 
 def seed(place: Place) -> None:
     """Add the people, then their second proofs. The establishments are in the configuration, which `serve` has applied. Raises CommandFailed."""
-    if not place.seeded.exists():
+    if not place.seeded.exists() or place.seeded.read_text(encoding="utf-8").strip() != WITH_DESK:
         _add_people(place)
         place.seeded.touch()
-    if place.seeded.read_text(encoding="utf-8").strip() != WITH_PROOFS:
         print("  deuxièmes preuves / second proofs", flush=True)
         try:
             enrol(place)
         except (VestibuleError, NotEnrolled) as error:
             raise CommandFailed(f"{error}\nDans une minute, make run reprend ici. / In a minute, make run goes on from here.") from error
-        place.seeded.write_text(WITH_PROOFS, encoding="utf-8")
+        place.seeded.write_text(WITH_DESK, encoding="utf-8")
 
 
 def _add_people(place: Place) -> None:

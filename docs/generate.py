@@ -4,7 +4,7 @@
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import time, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -18,8 +18,12 @@ from pydantic_core import PydanticUndefined
 from connectors.settings import Settings, format_duration
 from idp.audit import EventType, Reason
 from idp.cli import vestibule
+from idp.cli.acts import COMMAND_ACTS, Needs
 from idp.config import Config
 from idp.telemetry import Metrics
+from idp.web.admin.console import HOME
+from idp.web.admin.routes import ROUTES
+from policies.acts import ESTABLISHMENT_ONLY, GROUP_ACTS, GROUP_ONLY, MEANING, ROLES, Act
 
 REFERENCE = Path(__file__).parent / "reference"
 WRITTEN = "<!-- Written by docs/generate.py (make docs): change the program, not this file. -->"
@@ -39,6 +43,7 @@ def documents() -> dict[str, str]:
             Reason,
         ),
         "metrics.md": _metrics(),
+        "acts.md": _acts(),
     }
 
 
@@ -47,8 +52,8 @@ def settings(section: type[Settings] = Config, prefix: str = "") -> Iterator[tup
     for name, field in section.model_fields.items():
         path = f"{prefix}{name}"
         yield path, field
-        inner, is_list = _inner(field.annotation)
-        if inner is not None:
+        inners, is_list = _inner(field.annotation)
+        for inner in inners:
             yield from settings(inner, f"{path}[]." if is_list else f"{path}.")
 
 
@@ -84,24 +89,21 @@ def _section(title: str, section: type[Settings], prefix: str) -> Iterator[str]:
     rows = ["| setting | type | default | meaning |", "|---|---|---|---|"]
     inner_sections = []
     for name, field in section.model_fields.items():
-        inner, is_list = _inner(field.annotation)
-        if inner is not None:
-            inner_sections.append((f"{prefix}{name}{'[]' if is_list else ''}", inner))
+        inners, is_list = _inner(field.annotation)
+        inner_sections += [(f"{prefix}{name}{'[]' if is_list else ''}", inner, len(inners) > 1) for inner in inners]
         rows.append(f"| `{prefix}{name}` | {_type(field)} | {_default(field)} | {_cell(field.description or '')} |")
     yield "\n".join(rows)
-    for path, inner in inner_sections:
-        yield from _section(f"`{path}`", inner, f"{path}.")
+    for path, inner, is_one_of_several in inner_sections:
+        kind = f", `type: {get_args(inner.model_fields['type'].annotation)[0]}`" if is_one_of_several else ""
+        yield from _section(f"`{path}`{kind}", inner, f"{path}.")
 
 
-def _inner(annotation: Any) -> tuple[type[Settings] | None, bool]:
+def _inner(annotation: Any) -> tuple[list[type[Settings]], bool]:
+    """The sections that a setting holds, one of several kinds perhaps, and whether it is a list of them."""
     if isinstance(annotation, type) and issubclass(annotation, Settings):
-        return annotation, False
-    is_list = get_origin(annotation) is tuple
-    for part in get_args(annotation):
-        found, _ = _inner(part)
-        if found is not None:
-            return found, is_list
-    return None, False
+        return [annotation], False
+    found = [inner for part in get_args(annotation) for inner in _inner(part)[0]]
+    return found, get_origin(annotation) is tuple
 
 
 def _type(field: FieldInfo) -> str:
@@ -225,6 +227,51 @@ def _metrics() -> str:
         "Sign-ins, tokens and deliveries are counted from committed audit lines."
     )
     return f"# Metrics\n\n{WRITTEN}\n\n{intro}\n\n| metric | kind | labels | meaning |\n|---|---|---|---|\n{rows}\n"
+
+
+def _acts() -> str:
+    held = [(role, acts) for role, acts in ROLES.items()]
+    matrix = [f"| `{act}` | {_cell(MEANING[act])} | {' | '.join('yes' if act in acts else '' for _, acts in held)} |" for act in Act]
+    routes = [
+        f"| {route.method} | `{HOME}{route.rule}` | `{route.act}` | {'yes' if route.is_dangerous else ''} |"
+        for route in sorted(ROUTES, key=lambda route: (route.rule, route.method))
+    ]
+    commands = [f"| `{name}` | {_needs(needs)} |" for name, needs in sorted(COMMAND_ACTS.items())]
+    parts = [
+        "# Acts, roles, pages and commands",
+        WRITTEN,
+        "Every page of the console and every command needs one act. A role is held at an establishment or in the whole group, and gives its acts "
+        "there. Nobody acts on themselves, on somebody who may do more than they, or outside their establishments; suspending, correcting and "
+        "attaching somebody takes the act in every establishment where they work. [roles.md](../roles.md) explains it for people.",
+        "## Roles",
+        "\n".join([f"| act | meaning | {' | '.join(f'`{role}`' for role, _ in held)} |", "|---|---|" + "---|" * len(held), *matrix]),
+        f"Only in the whole group: {_words(GROUP_ONLY)}. Only at an establishment: {_words(ESTABLISHMENT_ONLY)}. "
+        f"Acts that are held in the whole group or not at all: {_words(GROUP_ACTS)}.",
+        "## Pages of the console",
+        "All need a second factor given within `console.fresh`; those marked, within `console.step_up`.",
+        "\n".join(["| method | address | act | asks again |", "|---|---|---|---|", *routes]),
+        "## Commands",
+        "Asked when the configuration names `operators`; without any, whoever can run a command may.",
+        "\n".join(["| command | needs |", "|---|---|", *commands]),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _needs(needs: Needs) -> str:
+    if needs.act is None:
+        return "nothing"
+    said = f"`{needs.act}`"
+    if needs.whom:
+        said += f" on {' and '.join(f'`{name.upper()}`' for name in needs.whom)}"
+    if needs.where:
+        said += " at the establishment named; in the whole group when none is"
+    if needs.thing:
+        said += " at the establishment of what is named"
+    return said + (", in the whole group" if needs.is_everywhere else "")
+
+
+def _words(names: Collection[str]) -> str:
+    return ", ".join(f"`{name}`" for name in sorted(names))
 
 
 def _cell(text: str) -> str:

@@ -104,7 +104,8 @@ def put_establishment(
         changed = [name for name, value in values.items() if getattr(present, name) != value]
         if (stored[0] if stored else None) != logo:
             changed.append("logo")
-        tx.establishments.change(present.id, {**values, "logo": logo})
+        if changed:
+            tx.establishments.change(present.id, {**values, "logo": logo})
         establishment_id = present.id
     if changed:
         _changed(tx, EventType.ESTABLISHMENT_CHANGED, author, clock=clock, establishment_id=establishment_id, changed=changed)
@@ -161,7 +162,7 @@ def end_establishment(tx: Transaction, establishment: Establishment, author: Aut
     there = {session.account_id for session in tx.sessions.open_at(establishment.id)}
     tx.people.hold(*there, *(grant.account_id for grant in tx.grants.open_at(establishment.id)))
     tx.establishments.end(establishment.id, clock.now())
-    cause = Cause(Reason.ATTACHMENT_LOST, author.actor, author.origin)
+    cause = Cause.by(author, Reason.ATTACHMENT_LOST)
     ended = Ended()
     for session in tx.sessions.open_at(establishment.id):
         ended += end_session(tx, session, cause, clock=clock)

@@ -1,6 +1,6 @@
-"""`vestibule serve`: the server processes and one worker, started, watched and stopped together.
+"""`vestibule serve`: the server processes and one worker, started, watched, replaced (`vestibule reload`) and stopped together.
 
-Order: configuration, migrations, the registry, signing keys, the SERVER_STARTED Event, then processes. Everything a server process needs is
+Order: configuration, the store made ready (idp/readiness.py), then processes. Everything a server process needs is
 imported before they fork, so that they share it and answer within a moment. Stops on SIGTERM or SIGINT: requests that have begun are answered,
 then children are reaped. Only this module knows granian.
 """
@@ -8,28 +8,29 @@ then children are reaped. Only this module knows granian.
 import gc
 import os
 import shutil
+import signal
 import socket
+import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
-from typing import TYPE_CHECKING
+from time import perf_counter, sleep
+from typing import TYPE_CHECKING, Any
 
-from idp.audit import Author, Event, EventType
-from idp.clock import SystemClock
+from idp.audit import Author, EventType
 from idp.config import Config, load
-from idp.errors import VestibuleError
+from idp.readiness import CannotServe, prepare
+from idp.reload import Reloads, Say
 from idp.supervision import WorkSupervisor, end_with_parent
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-
-
-class CannotServe(VestibuleError):
-    """The server refuses to start; `detail` says why, in English, for an operator."""
+LONGEST_TRIAL_SECONDS = 300
+FIXED_AT_START = ("listen", "workers", "threads", "backlog", "stop_timeout")
 
 
 def serve(config_path: Path, author: Author) -> None:
@@ -37,7 +38,7 @@ def serve(config_path: Path, author: Author) -> None:
     config = load(config_path)
     host, port = _address(config.server.listen)
     _refuse_taken(host, port)
-    prepare(config, author)
+    prepare(config, author, EventType.SERVER_STARTED)
     with ExitStack() as stack:
         _share_metrics(stack)
         # Now, and not at the top: the metrics' directory must be known before the library is imported.
@@ -47,42 +48,7 @@ def serve(config_path: Path, author: Author) -> None:
         os.environ[CONFIG_VARIABLE] = str(config_path.absolute())
         configure_logging(config.log_level)
         _preload()
-        _run(config, host=host, port=port, stack=stack)
-
-
-def prepare(config: Config, author: Author) -> None:
-    """Bring the store to where a server may answer from it; raises CannotServe when it holds what this issuer must not offer."""
-    from idp.app import open_stores
-    from idp.oauth.keys import ensure
-    from idp.registry import apply
-    from idp.store.migrations import upgrade
-
-    stores = open_stores(config, SystemClock())
-    try:
-        _, revision = upgrade(stores.database)
-        with stores.database.read() as tx:
-            demo = tx.people.count_demo()
-            has_keys = any(key.state == "current" for key in tx.keys.all())
-        if demo and not config.is_loopback:
-            raise CannotServe(
-                "demo_account",
-                f"the store holds {demo} demonstration account(s), and {config.issuer} is not on this machine: end them first",
-            )
-        apply(stores.database, config, author, clock=stores.clock)
-        with stores.database.write() as tx:
-            if not has_keys:
-                ensure(tx, stores.keyring, stores.clock)
-            tx.events.append(
-                Event(
-                    type=EventType.SERVER_STARTED,
-                    at=stores.clock.now(),
-                    actor=author.actor,
-                    origin=author.origin,
-                    details={"revision": revision, "workers": config.server.workers, "threads": config.server.threads},
-                )
-            )
-    finally:
-        stores.database.close()
+        _run(config, config_path, host=host, port=port, stack=stack)
 
 
 def application() -> "WSGIApplication":
@@ -97,7 +63,7 @@ def application() -> "WSGIApplication":
     return made
 
 
-def _run(config: Config, *, host: str, port: int, stack: ExitStack) -> None:
+def _run(config: Config, config_path: Path, *, host: str, port: int, stack: ExitStack) -> None:
     import structlog
     from granian.constants import HTTPModes, Interfaces
     from granian.http import HTTP1Settings
@@ -129,10 +95,70 @@ def _run(config: Config, *, host: str, port: int, stack: ExitStack) -> None:
         (sys.executable, "-m", "idp.work"), stop_timeout_seconds=stop_timeout_seconds, tell=log.info, elapsed=perf_counter
     )
     stack.callback(supervisor.stop)
+    reloads = Reloads(config_path, Reload(config, config_path, server, supervisor))
     server.on_startup(supervisor.start)
+    server.on_startup(reloads.start)
+    # Granian's own answer to the signal would replace its processes whatever the file says by then.
+    server.on_startup(lambda: signal.signal(signal.SIGHUP, reloads.signalled))
     log.info("serving", listen=config.server.listen, issuer=config.issuer, workers=config.server.workers)
     server.serve()
     log.info("stopped")
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """The configuration read again: judged, tried and applied by a process of its own, then every process replaced, one after another.
+
+    A configuration that is wrong, or that a server cannot be built from, changes nothing: this server goes on with the one it has.
+    """
+
+    config: Config
+    config_path: Path
+    server: Any  # granian's
+    supervisor: WorkSupervisor
+
+    def __call__(self, operator: str, say: Say) -> bool:
+        """Whether it was done; each stage is said."""
+        command = [sys.executable, "-m", "idp.readiness", str(self.config_path), operator]
+        # Its counts are nobody's.
+        environment = {name: value for name, value in os.environ.items() if name != METRICS_VARIABLE}
+        # close_fds: so that it is spawned and not forked, whatever a thread of ours holds at this moment.
+        tried = subprocess.run(  # noqa: S603 - our own interpreter and module
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            env=environment,
+            text=True,
+            close_fds=False,
+            timeout=LONGEST_TRIAL_SECONDS,
+            check=False,
+        )
+        for line in tried.stdout.splitlines():
+            say(line)
+        if tried.returncode:
+            say("nothing was changed: the server goes on with the configuration it has")
+            return False
+        for name in self._kept(load(self.config_path)):
+            say(f"server.{name} counts from the next start on, not now")
+        self.supervisor.restart()
+        return self._replace(say)
+
+    def _kept(self, new: Config) -> list[str]:
+        return [name for name in FIXED_AT_START if getattr(new.server, name) != getattr(self.config.server, name)]
+
+    def _replace(self, say: Say) -> bool:
+        former = list(self.server.wrks)
+        patience_seconds = len(former) * (self.config.server.stop_timeout.total_seconds() + 10)
+        self.server.signal_handler_reload()
+        began = perf_counter()
+        # The new ones answer beside the old ones at first: it is done when nobody is answered by the old configuration any more.
+        while any(process.is_alive() for process in former):
+            if perf_counter() - began > patience_seconds:
+                say("the server processes were not all replaced: see the server's log")
+                return False
+            sleep(0.1)
+        say(f"{len(former)} server process(es) and the worker were replaced")
+        return True
 
 
 def _preload() -> None:

@@ -74,6 +74,7 @@ class WorkSupervisor:
         self._elapsed = elapsed
         self._stopping = threading.Event()
         self._begun = threading.Event()
+        self._replacing = threading.Event()
         # A thread of its own for the child's whole life: `end_with_parent` looks at the thread that started it.
         self._thread = threading.Thread(target=self._supervise, name="work-supervisor", daemon=True)
 
@@ -85,6 +86,10 @@ class WorkSupervisor:
         """
         self._thread.start()
         self._begun.wait()
+
+    def restart(self) -> None:
+        """Have another child in the place of this one, soon; returns at once."""
+        self._replacing.set()
 
     def stop(self) -> None:
         """Ask the child to stop, wait, kill it if it does not; nothing when it never started."""
@@ -105,6 +110,11 @@ class WorkSupervisor:
                 if self._stopping.wait(0.1):
                     self._end(child)
                     return
+                if self._replacing.is_set():
+                    self._end(child)
+            if self._replacing.is_set():
+                self._replacing.clear()
+                continue
             if self._elapsed() - began > STEADY_AFTER_SECONDS:
                 wait = FIRST_WAIT_SECONDS
             self._tell("work_process_died", exit_status=child.returncode, next_start_in_seconds=wait)

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,12 +31,19 @@ ALARMS = frozenset(
     {
         EventType.BREAK_GLASS_USED,
         EventType.LOGOUT_ABANDONED,
+        EventType.SIGNAL_ABANDONED,
+        EventType.CANARY_FAILED,
         EventType.SYNC_HELD,
         EventType.WORKSTATION_STOLEN,
         EventType.PASSKEY_SUSPECTED,
+        EventType.RESET_STOPPED,
+        EventType.RESET_BURNT,
+        EventType.RESET_MISUSED,
     }
 )
 MAX_DEPTH = 6
+STAGE_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 3600.0)
+RESTORED_SECONDS = tuple(60.0 * minutes for minutes in (1, 2, 5, 10, 15, 30, 60, 120, 240, 480, 1440))
 log = structlog.get_logger(__name__)
 # A key is secret when one of its words is; `code` alone or at the end, but not a status, reason or support code.
 SECRET_WORDS = frozenset(
@@ -87,6 +94,10 @@ ROUTES = frozenset(
         "/revoke",
         "/logout",
         "/signin",
+        "/stop",
+        "/forgotten",
+        "/reset",
+        "/upstream",
         "/account",
         "/help",
         "/workstation",
@@ -205,6 +216,18 @@ class Metrics:
             ("scope",),
             registry=self.registry,
         )
+        self._windows = Counter(
+            "vestibule_windows_sign_ins",
+            "Sign-ins by a Windows session by outcome: succeeded, or the reason code of the refusal.",
+            ("outcome",),
+            registry=self.registry,
+        )
+        self._upstreams = Counter(
+            "vestibule_upstream_journeys",
+            "Returns from upstream providers by provider, result (arrived, refused) and reason code; refused: those that could not begin too.",
+            ("provider", "result", "reason"),
+            registry=self.registry,
+        )
         self._tokens = Counter(
             "vestibule_tokens",
             "Token requests by grant type and result (issued, refused, repeated).",
@@ -238,6 +261,29 @@ class Metrics:
             multiprocess_mode="mostrecent",
         )
         self._sms_cost = self._gauge("vestibule_sms_month_euros", "What the SMS of this calendar month have cost, or may yet.")
+        self._credential_days = Gauge(
+            "vestibule_provider_credential_days",
+            "Days until our secret or certificate at an upstream provider ends, negative after; no series where nobody said when.",
+            ("provider",),
+            registry=self.registry,
+            multiprocess_mode="mostrecent",
+        )
+        self._reset_moves = Counter(
+            "vestibule_resets",
+            "Moves of resets, by move (asked, proven, approved, issued, done, refused, ...).",
+            ("move",),
+            registry=self.registry,
+        )
+        self._restored = Histogram(
+            "vestibule_reset_seconds",
+            "From asking for a reset to the person's own new means of sign-in, in seconds.",
+            ("kind",),
+            registry=self.registry,
+            buckets=RESTORED_SECONDS,
+        )
+        self._resets_waiting = self._gauge("vestibule_resets_waiting", "Resets that wait for an agent or an approver.")
+        self._resets_age = self._gauge("vestibule_resets_oldest_seconds", "Age of the oldest reset that waits so, in seconds.")
+        self._alerts = Counter("vestibule_alerts", "Alerts queued as mail, by kind.", ("kind",), registry=self.registry)
         self._events = Counter("vestibule_events", "Audit lines written, by type.", ("type",), registry=self.registry)
         self.hashes = Gauge(
             "vestibule_hashes_in_progress",
@@ -245,12 +291,53 @@ class Metrics:
             registry=self.registry,
             multiprocess_mode="livesum",
         )
+        self._watch = Gauge(
+            "vestibule_watch_live",
+            "1 while a directory is listened to, 0 while it cannot be or is read as a whole.",
+            ("connector",),
+            registry=self.registry,
+            multiprocess_mode="mostrecent",
+        )
+        self._canary = Gauge(
+            "vestibule_canary_well",
+            "1 when the last run of a directory's canary came through, 0 when it did not: somebody disabled there may keep their access.",
+            ("connector",),
+            registry=self.registry,
+            multiprocess_mode="mostrecent",
+        )
+        self._canary_seconds = Histogram(
+            "vestibule_canary_seconds",
+            "Stages of the canary's runs, in seconds: heard, decided, delivered, and whole from the write to the delivery.",
+            ("connector", "stage"),
+            registry=self.registry,
+            buckets=STAGE_SECONDS,
+        )
+        self._cut_heard = self._stage("heard", "From the write in the directory, by its clock, to hearing of it, in seconds.", "connector")
+        self._cut_decided = self._stage("decided", "From hearing of a departure to its endings being committed, in seconds.", "connector")
+        self._cut_delivered = self._stage("delivered", "From the endings to each application's acknowledgement, in seconds.", "kind")
         self._outbox_waiting = self._gauge("vestibule_outbox_waiting", "Notices neither delivered nor abandoned.")
         self._outbox_age = self._gauge("vestibule_outbox_oldest_seconds", "Age of the oldest notice that waits, in seconds.")
         self._sessions = self._gauge("vestibule_sessions_open", "Sessions within their idle and absolute limits.")
         self._store = self._gauge("vestibule_store_ping_seconds", "Time the store took to answer its last check, in seconds.")
         self._network = self._gauge(
             "vestibule_network_suspicious", "1 while nearly every sign-in seems to come from one place: a proxy hides who asks."
+        )
+        self._sealed = self._gauge(
+            "vestibule_audit_sealed_timestamp_seconds", "When the audit trail was last sealed, in seconds since 1970; 0: never."
+        )
+        self._stream = Gauge(
+            "vestibule_audit_stream_failing",
+            "1 while a stream of the audit trail is not taken by the other side.",
+            ("stream",),
+            registry=self.registry,
+            multiprocess_mode="mostrecent",
+        )
+        self._stream_behind = Gauge(
+            "vestibule_audit_stream_behind_lines",
+            "Lines of the audit trail that a stream has not been given yet.",
+            ("stream",),
+            registry=self.registry,
+            multiprocess_mode="mostrecent",
         )
         self._beat = self._gauge(
             "vestibule_work_last_beat_timestamp_seconds", "When the worker last went round its jobs, in seconds since 1970."
@@ -269,6 +356,9 @@ class Metrics:
     def _gauge(self, name: str, text: str) -> Gauge:
         return Gauge(name, text, registry=self.registry, multiprocess_mode="mostrecent")
 
+    def _stage(self, name: str, text: str, label: str) -> Histogram:
+        return Histogram(f"vestibule_cut_{name}_seconds", text, (label,), registry=self.registry, buckets=STAGE_SECONDS)
+
     def observe_request(self, route: str, status: int, seconds: float) -> None:
         """Count one answered request; `route` is one of ROUTES or is counted as "other"."""
         known = route if route in ROUTES else "other"
@@ -284,8 +374,19 @@ class Metrics:
                 log.critical("alarm", event_type=event.type.value, account_id=event.account_id, request_id=event.origin.request_id)
             if event.type is EventType.SIGNIN_SPRAYING:
                 self._spraying.labels("everywhere" if event.details.get("scope") == "everywhere" else "address").inc()
+            elif subject == "upstream":
+                # Only a provider of the configuration is named in an Event.
+                self._child(self._upstreams, event.connector or "", verb, str(event.reason or "")).inc()
             elif subject == "signin":
                 self._child(self._signins, verb, str(event.reason or "")).inc()
+                if event.details.get("method") == "windows":
+                    self._windows.labels(str(event.reason)).inc()
+                elif event.type is EventType.SIGNIN_SUCCEEDED and "wia" in event.amr:
+                    self._windows.labels(verb).inc()
+            elif subject == "reset":
+                self._child(self._reset_moves, verb).inc()
+                if event.type is EventType.RESET_DONE:
+                    self._child(self._restored, str(event.details.get("kind"))).observe(float(event.details.get("seconds") or 0))
             elif event.type in {EventType.TOKEN_ISSUED, EventType.TOKEN_REFUSED, EventType.TOKEN_REPEATED}:
                 self._child(self._tokens, _known_grant(event.details.get("grant_type")), verb).inc()
             elif event.type in {EventType.LOGOUT_DELIVERED, EventType.LOGOUT_RETRIED, EventType.LOGOUT_ABANDONED}:
@@ -300,6 +401,11 @@ class Metrics:
         self._sessions.set(sessions)
         self._store.set(ping_seconds)
 
+    def observe_resets(self, *, waiting: int, oldest_seconds: float) -> None:
+        """What the worker measured of the reset desk."""
+        self._resets_waiting.set(waiting)
+        self._resets_age.set(oldest_seconds)
+
     def observe_messages(self, channel: str, *, waiting: int, oldest_seconds: float) -> None:
         """What the worker measured of one channel."""
         self._messages_waiting.labels(channel).set(waiting)
@@ -309,9 +415,44 @@ class Metrics:
         """What the worker measured of this month."""
         self._sms_cost.set(euros)
 
+    def observe_credential(self, provider: str, *, left: timedelta) -> None:
+        """How long our credential at an upstream provider still holds."""
+        self._credential_days.labels(provider).set(left / timedelta(days=1))
+
     def observe_network(self, *, suspicious: bool) -> None:
         """What the worker makes of where sign-ins come from."""
         self._network.set(suspicious)
+
+    def observe_sealed(self, at: datetime | None) -> None:
+        """When the audit trail was last sealed."""
+        self._sealed.set(at.timestamp() if at else 0)
+
+    def observe_stream(self, name: str, *, failing: bool, behind: int) -> None:
+        """How a stream of the audit trail fares."""
+        self._stream.labels(name).set(failing)
+        self._stream_behind.labels(name).set(behind)
+
+    def observe_watch(self, connector: str, *, live: bool) -> None:
+        """Whether a directory is listened to at this moment."""
+        self._watch.labels(connector).set(live)
+
+    def observe_canary(self, connector: str, *, well: bool) -> None:
+        """Whether the last run of a canary came through."""
+        self._canary.labels(connector).set(well)
+
+    def observe_canary_stage(self, connector: str, stage: str, took: timedelta) -> None:
+        """A stage of a run that came through. Clocks that differ make no negative time."""
+        self._canary_seconds.labels(connector, stage).observe(max(0.0, took.total_seconds()))
+
+    def observe_cut(self, connector: str, *, written_at: datetime | None, heard_at: datetime, decided_at: datetime) -> None:
+        """Somebody who left: the first stages. Clocks that differ make no negative time."""
+        if written_at is not None:
+            self._cut_heard.labels(connector).observe(max(0.0, (heard_at - written_at).total_seconds()))
+        self._cut_decided.labels(connector).observe(max(0.0, (decided_at - heard_at).total_seconds()))
+
+    def observe_delivered(self, kind: str, took: timedelta) -> None:
+        """Somebody who left: an application was told."""
+        self._cut_delivered.labels(kind).observe(max(0.0, took.total_seconds()))
 
     def beat(self, now: datetime) -> None:
         """The worker is alive."""
@@ -322,6 +463,10 @@ class Metrics:
         self._active.set(int(active))
         if taken:
             self._takeovers.inc()
+
+    def count_alert(self, kind: str) -> None:
+        """An alert was queued as a mail."""
+        self._alerts.labels(kind).inc()
 
     def count_failure(self, job: str) -> None:
         """A job of the worker failed."""

@@ -22,13 +22,26 @@ REVISION = "zones"
 def put_zone(tx: Transaction, establishment: Establishment, settings: ZoneSettings, author: Author, *, source: str, clock: Clock) -> bool:
     """Add or change the establishment's zone of this name; whether anything changed."""
     tx.lock("registry")
-    present = tx.zones.named(establishment.id, settings.name)
+    return _put(tx, establishment, settings, author, present=tx.zones.named(establishment.id, settings.name), source=source, clock=clock)
+
+
+def _put(
+    tx: Transaction,
+    establishment: Establishment,
+    settings: ZoneSettings,
+    author: Author,
+    *,
+    present: Zone | None,
+    source: str,
+    clock: Clock,
+) -> bool:
     valid_from, valid_until = zone_window(settings.first_day, settings.last_day, establishment.time_zone)
     values: dict[str, Any] = {
         "kind": settings.kind,
         "networks": tuple(str(network) for network in settings.networks),
         "is_egress": settings.egress,
         "guests_apart": settings.guests_apart,
+        "windows": settings.windows,
         "first_day": settings.first_day,
         "last_day": settings.last_day,
         "valid_from": valid_from,
@@ -50,12 +63,15 @@ def put_zone(tx: Transaction, establishment: Establishment, settings: ZoneSettin
 
 def put_configured(tx: Transaction, establishment: Establishment, wanted: Iterable[ZoneSettings], author: Author, *, clock: Clock) -> bool:
     """Make the establishment's zones of the file those that the file names now; whether anything changed."""
+    tx.lock("registry")
+    present = {zone.name: zone for zone in tx.zones.of(establishment.id)}
     names = set()
     has_changed = False
     for settings in wanted:
         names.add(settings.name)
-        has_changed |= put_zone(tx, establishment, settings, author, source=CONFIGURATION, clock=clock)
-    for zone in tx.zones.of(establishment.id):
+        before = present.get(settings.name)
+        has_changed |= _put(tx, establishment, settings, author, present=before, source=CONFIGURATION, clock=clock)
+    for zone in present.values():
         if zone.source == CONFIGURATION and zone.name not in names:
             end_zone(tx, establishment, zone, author, clock=clock)
             has_changed = True
@@ -103,7 +119,7 @@ def end_workstation(tx: Transaction, workstation: Workstation, cause: Cause, *, 
             reason=cause.reason,
             establishment_id=workstation.establishment_id,
             workstation_id=workstation.id,
-            details={"name": workstation.name, "sessions": ended.sessions, "grants": ended.grants, "notices": ended.notices},
+            details={"name": workstation.name, **ended.counts},
         )
     )
     return ended
@@ -123,6 +139,7 @@ def _record(tx: Transaction, establishment: Establishment, zone: Zone, author: A
                 "changed": " ".join(changed),
                 "kind": zone.kind,
                 "networks": " ".join(zone.networks),
+                **({"windows": True} if zone.windows else {}),
             },
         )
     )

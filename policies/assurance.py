@@ -6,8 +6,8 @@ three families; a place is no factor; a code by e-mail makes two steps, not two 
 
 `amr`, by RFC 8176 section 2. Password: pwd. Windows session: wia. TOTP, recovery code, one-time pass: otp. SMS code: sms. Passkey: pop and user;
 whether its key lives in hardware (hwk) or software (swk), and whether a finger or a PIN unlocked it, is not known without attestation and not said.
-A code by e-mail, a remembered device, a place, another provider: nothing, for none has a registered value, and `otp` beside `pwd` would be read as
-two factors.
+Another provider that was trusted to have seen two factors: mfa, for nothing is known of which. A code by e-mail, a remembered device, a place,
+another provider that said nothing: nothing, for none has a registered value, and `otp` beside `pwd` would be read as two factors.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ class Method(StrEnum):
     PASSWORD = "password"  # noqa: S105  # the name of a method
     WINDOWS = "windows"
     UPSTREAM = "upstream"
+    UPSTREAM_MFA = "upstream_mfa"
     TOTP = "totp"
     PASSKEY = "passkey"
     PASSKEY_VERIFIED = "passkey_verified"
@@ -75,11 +76,13 @@ class Family(StrEnum):
     KNOWN_OR_OWN = "known_or_own"
 
 
-# A Kerberos ticket was got with a password, or with a card and its PIN: something known in either case. What another provider asked is not known.
+# A Kerberos ticket was got with a password, or with a card and its PIN: something known in either case. What another provider asked is not known;
+# where it says that it was two factors, and is trusted to say so, they are of two families.
 FAMILIES: dict[Method, frozenset[Family]] = {
     Method.PASSWORD: frozenset({Family.KNOWN}),
     Method.WINDOWS: frozenset({Family.KNOWN}),
     Method.UPSTREAM: frozenset(),
+    Method.UPSTREAM_MFA: frozenset({Family.KNOWN, Family.HELD}),
     Method.TOTP: frozenset({Family.HELD}),
     Method.PASSKEY: frozenset({Family.HELD}),
     Method.PASSKEY_VERIFIED: frozenset({Family.HELD, Family.KNOWN_OR_OWN}),
@@ -94,6 +97,7 @@ _AMR: dict[Method, tuple[str, ...]] = {
     Method.PASSWORD: ("pwd",),
     Method.WINDOWS: ("wia",),
     Method.UPSTREAM: (),
+    Method.UPSTREAM_MFA: ("mfa",),
     Method.TOTP: ("otp",),
     Method.PASSKEY: ("pop", "user"),
     Method.PASSKEY_VERIFIED: ("pop", "user"),
@@ -105,8 +109,11 @@ _AMR: dict[Method, tuple[str, ...]] = {
 }
 _AMR_ORDER = ("pwd", "wia", "otp", "sms", "pop", "user", "mfa")
 
-PRIMARY = frozenset({Method.PASSWORD, Method.WINDOWS, Method.UPSTREAM, Method.PASSKEY_VERIFIED})
-REAL_SECOND = frozenset({Method.TOTP, Method.PASSKEY, Method.PASSKEY_VERIFIED, Method.SMS, Method.RECOVERY, Method.PASS})
+UPSTREAMS = frozenset({Method.UPSTREAM, Method.UPSTREAM_MFA})
+PRIMARY = frozenset({Method.PASSWORD, Method.WINDOWS, Method.PASSKEY_VERIFIED}) | UPSTREAMS
+REAL_SECOND = frozenset(
+    {Method.TOTP, Method.PASSKEY, Method.PASSKEY_VERIFIED, Method.SMS, Method.RECOVERY, Method.PASS, Method.UPSTREAM_MFA}
+)
 PASSKEYS = frozenset({Method.PASSKEY, Method.PASSKEY_VERIFIED})
 _SATISFIES_RULE = REAL_SECOND | {Method.REMEMBERED_DEVICE}
 
@@ -123,7 +130,7 @@ class Requirement:
 class Given:
     """One proof, given at `at` (UTC-aware). Of a remembered device: when the factor was last really given in it.
 
-    `upstream_acr`: what the other provider said, for UPSTREAM only.
+    `upstream_acr`: what the other provider said, where it is trusted to say it; for UPSTREAM and UPSTREAM_MFA only.
     """
 
     method: Method
@@ -235,7 +242,7 @@ def _of_level(level: str, proofs: tuple[Given, ...], *, approved_windows: bool) 
         return None
     if level not in LEVELS:
         return Missing(Need.UNATTAINABLE, LEVEL_UNKNOWN)
-    if methods & PASSKEYS or any(one.method is Method.UPSTREAM and one.upstream_acr in PSC_ACR for one in proofs):
+    if methods & PASSKEYS or any(one.method in UPSTREAMS and one.upstream_acr in PSC_ACR for one in proofs):
         return None
     if level == PSC:
         return Missing(Need.PHISHING_RESISTANT, LEVEL_NEEDS_PRO_SANTE_CONNECT)

@@ -32,6 +32,7 @@ class EnrolmentFacts:
 
     `has_factor`: a factor that satisfies a second-factor requirement is enrolled (an e-mail address is none). `proved_factor_recently`: one of them
     was really given in this Session, lately; a remembered device is no such proof. `has_pass`: a one-time pass for enrolment was just redeemed.
+    `is_being_reset`: the desk has ended their factors, or handed out the two halves that bring the next one; none was enrolled since.
     """
 
     level: str
@@ -41,6 +42,7 @@ class EnrolmentFacts:
     has_factor: bool
     proved_factor_recently: bool
     has_pass: bool
+    is_being_reset: bool = False
     max_age: timedelta = timedelta(minutes=5)
 
 
@@ -55,6 +57,9 @@ def may_enrol(facts: EnrolmentFacts) -> Decision:
         return allow(ENROLMENT_ALLOWED, detail=WITH_PASS)
     if facts.has_factor:
         return allow(ENROLMENT_ALLOWED, detail=WITH_FACTOR) if facts.proved_factor_recently else deny(ENROLMENT_NEEDS_FACTOR)
+    if facts.is_being_reset:
+        # Whoever holds the password alone, which a lost telephone often comes with, must not be faster than the person with both halves.
+        return deny(ENROLMENT_NEEDS_PASS, detail="reset")
     if facts.level != TOLERANT:
         return deny(ENROLMENT_NEEDS_PASS, detail=facts.level)
     if facts.whereabouts.is_shared:

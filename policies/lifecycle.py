@@ -20,6 +20,7 @@ DIRECTORY_GONE = "directory_gone"
 DIRECTORY_OUT_OF_SCOPE = "directory_out_of_scope"
 DIRECTORY_USABLE = "directory_usable"
 DIRECTORY_LOCKED = "directory_locked"
+DIRECTORY_NOT_NOW = "directory_not_now"
 DIRECTORY_UNPLACED = "directory_unplaced"
 CUT_BY_OTHERS = "cut_by_others"
 CUT_ALREADY = "cut_already"
@@ -37,8 +38,8 @@ _CUTS = {
     GONE: DIRECTORY_GONE,
 }
 # Locked by wrong passwords: anybody who knows a nurse's login can do that, so it must not cut the nurse's session. The directory itself
-# refuses the next sign-in.
-_KEEPS = {"usable": DIRECTORY_USABLE, "must_change": DIRECTORY_USABLE, "locked": DIRECTORY_LOCKED}
+# refuses the next sign-in. Outside their hours likewise: they are still who they were.
+_KEEPS = {"usable": DIRECTORY_USABLE, "must_change": DIRECTORY_USABLE, "locked": DIRECTORY_LOCKED, "not_now": DIRECTORY_NOT_NOW}
 
 
 class Verdict(StrEnum):
@@ -113,6 +114,17 @@ def lets_stay(word: str) -> bool:
     return word in _KEEPS
 
 
+def is_reset(known: datetime | None, said: datetime | None, *, no_instant: datetime) -> bool:
+    """Whether a password is another one than was `known`, by when the directory says that it was set: what the former one opened must end.
+
+    An earlier instant is a replica that is behind; the first one that is ever said is where it begins. `no_instant` is before every other: said, it
+    is of a password that somebody else set; known, of one that was set before the directory kept the instant.
+    """
+    if known is None or said is None or said == known:
+        return False
+    return said > known or said == no_instant
+
+
 @dataclass(frozen=True, slots=True)
 class Brake:
     """How many may end in one run: `people`, at least 1, and `percent` of those known, 1 to 100. Raises ValueError otherwise."""
@@ -136,6 +148,19 @@ def brakes(ending: int, known: int, brake: Brake) -> bool:
     if ending >= SMALLEST_SHARE and ending * 100 > brake.percent * known:
         return True
     return ending >= known and ending >= SMALLEST_EVERYBODY
+
+
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """People who were cut one after another: `ended` within the window that ends now, of `known`. A filter mistyped in the directory, or an import
+    gone wrong there, comes as thousands of single changes and not as one reading."""
+
+    ended: int
+    known: int
+
+    def brakes(self, brake: Brake) -> bool:
+        """Whether the next one must be held for a human, as `brakes` would in one reading."""
+        return brakes(self.ended + 1, self.known, brake)
 
 
 def is_loss(placements_before: int, placements_now: int) -> bool:

@@ -33,7 +33,7 @@ class ZoneFacts:
     """One zone, valid in [valid_from, valid_until), UTC-aware; None means no bound on that side.
 
     `slug` is the establishment's. `is_egress`: public addresses that a whole site leaves by, guests perhaps too; `guests_apart`: somebody recorded
-    that guests leave elsewhere.
+    that guests leave elsewhere. `has_windows`: its computers can show a Windows session (Kerberos); it changes nothing of where somebody is.
     """
 
     id: str
@@ -46,6 +46,7 @@ class ZoneFacts:
     valid_until: datetime | None = None
     is_egress: bool = False
     guests_apart: bool = False
+    has_windows: bool = False
 
     @property
     def label(self) -> str:

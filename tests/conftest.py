@@ -6,22 +6,36 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from flask import Flask
 from jinja2 import FileSystemBytecodeCache
 
+from connectors.base import Arrival
+from connectors.entra.provider import EntraProvider
+from connectors.entra.settings import EntraSettings
 from tests.support.browser import Browser
+from tests.support.entra import Entra, entra_serving
+from tests.support.entra_journey import CALLBACK, sign_in
+from tests.support.entra_people import SECRET
 from tests.support.fixed_clock import FixedClock
 from tests.support.listener import Listener, listening
 from tests.support.live import LiveServer, live_server
+from tests.support.messaging import Messaging
 from tests.support.operator import Operator, furnish_operator, settle_operator
 from tests.support.postgresql import PostgreSQLServer, postgresql_serving
 from tests.support.redis import RedisServer, redis_serving
 from tests.support.relying_party import RelyingParty
+from tests.support.samba import Samba
+from tests.support.samba_domain import Domain, shared_domain
 from tests.support.slapd import Slapd
+from tests.support.sms_gateway import SmsGateway, sms_gateway_serving
+from tests.support.smtp import SmtpServer, smtp_serving
 from tests.support.stores import Stores
 from tests.support.world import Furniture, World, furnish
 
 MakeWorld = Callable[..., World]
+OpenEntra = Callable[..., EntraProvider]
+MakeRoom = Callable[..., Messaging]
 # A test that asks for none of these, or that asks for the embedded files (mark `sqlite`), says nothing about the second pair of stores.
 WITH_STORES = frozenset({"make_world", "live", "operator", "stores"})
 PAIRS = ("sqlite", "postgresql")
@@ -54,6 +68,13 @@ def _depends_on_stores(item: pytest.Item) -> bool:
 def compiled_templates(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Each test builds an application of its own: what a template compiles to is kept for the next one, which is a third of the suite's time."""
     Flask.jinja_options = {"bytecode_cache": FileSystemBytecodeCache(str(tmp_path_factory.mktemp("templates")))}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plain_tracebacks() -> None:
+    """What nobody configured prints a traceback in colours, with the value of every variable: a second and a half of computing each."""
+    plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[structlog.contextvars.merge_contextvars, structlog.processors.add_log_level, plain])
 
 
 @pytest.fixture
@@ -175,6 +196,129 @@ def session_slapd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slapd]:
 
 @pytest.fixture
 def slapd(session_slapd: Slapd) -> Slapd:
-    """An OpenLDAP server with its initial content (tests/support/slapd.py says which), running."""
+    """An OpenLDAP server with its initial content (tests/support/slapd_cast.py says which), running."""
     session_slapd.reset()
     return session_slapd
+
+
+@pytest.fixture(scope="session")
+def samba_domain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Domain]:
+    """The Active Directory domain that controllers are copied from."""
+    domain = shared_domain(tmp_path_factory.mktemp("samba-domain"))
+    yield domain
+    domain.close()
+
+
+@pytest.fixture(scope="session")
+def session_samba(tmp_path_factory: pytest.TempPathFactory, samba_domain: Domain) -> Iterator[Samba]:
+    """The one domain controller of a test session."""
+    controller = Samba(samba_domain, tmp_path_factory.mktemp("samba") / "first")
+    yield controller
+    controller.close()
+
+
+@pytest.fixture
+def samba(session_samba: Samba) -> Samba:
+    """A domain controller with its initial content (tests/support/samba_cast.py says which), running."""
+    session_samba.reset()
+    return session_samba
+
+
+@pytest.fixture(scope="session")
+def session_second_samba(tmp_path_factory: pytest.TempPathFactory, samba_domain: Domain) -> Iterator[Samba]:
+    """A second controller of the same domain."""
+    controller = Samba(samba_domain, tmp_path_factory.mktemp("samba") / "second")
+    yield controller
+    controller.close()
+
+
+@pytest.fixture
+def second_samba(session_second_samba: Samba) -> Samba:
+    """The second controller with the same initial content, running; nothing is replicated between the two."""
+    session_second_samba.reset()
+    return session_second_samba
+
+
+@pytest.fixture(scope="session")
+def session_entra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Entra]:
+    """The one stand-in for Entra ID of a test session."""
+    with entra_serving(tmp_path_factory.mktemp("entra")) as made:
+        yield made
+
+
+@pytest.fixture
+def entra(session_entra: Entra, clock: FixedClock) -> Entra:
+    """Entra ID and Graph over HTTPS, by the test's clock, as at first."""
+    session_entra.reset(clock.now)
+    return session_entra
+
+
+@pytest.fixture
+def open_entra(entra: Entra, clock: FixedClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenEntra]:
+    """Open connectors to it with other settings; they are called office."""
+    opened: list[EntraProvider] = []
+    monkeypatch.setenv("ENTRA_SECRET", SECRET)
+    entra.registration.redirect_uris.add(CALLBACK)
+
+    def make(**override: Any) -> EntraProvider:
+        given = {"client_secret": "env:ENTRA_SECRET", "mfa_context": "c1", **override}
+        opened.append(EntraProvider("office", EntraSettings(**entra.settings(**given)), clock))
+        return opened[-1]
+
+    yield make
+    for provider in opened:
+        provider.close()
+
+
+@pytest.fixture
+def entra_provider(open_entra: OpenEntra) -> EntraProvider:
+    """A connector with the usual settings."""
+    return open_entra()
+
+
+@pytest.fixture
+def nadia(entra_provider: EntraProvider, entra: Entra) -> Arrival:
+    """A nurse who came by it."""
+    return sign_in(entra_provider, entra)
+
+
+@pytest.fixture(scope="session")
+def session_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmsGateway]:
+    """The one SMS service of a test session."""
+    with sms_gateway_serving(tmp_path_factory.mktemp("sms")) as made:
+        yield made
+
+
+@pytest.fixture
+def gateway(session_gateway: SmsGateway) -> SmsGateway:
+    """An SMS service over HTTPS, nothing received yet."""
+    session_gateway.forget()
+    return session_gateway
+
+
+@pytest.fixture(scope="session")
+def session_smtp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmtpServer]:
+    """The one mail server of a test session."""
+    with smtp_serving(tmp_path_factory.mktemp("smtp")) as server:
+        yield server
+
+
+@pytest.fixture
+def smtp(session_smtp: SmtpServer) -> SmtpServer:
+    """A mail server with StartTLS, nothing received yet."""
+    session_smtp.forget()
+    return session_smtp
+
+
+@pytest.fixture
+def make_room(make_world: MakeWorld) -> Iterator[MakeRoom]:
+    """Make worlds with these settings, and what queues and sends their messages."""
+    made: list[Messaging] = []
+
+    def make(**settings: Any) -> Messaging:
+        made.append(Messaging(make_world(**settings)))
+        return made[-1]
+
+    yield make
+    for room in made:
+        room.close()

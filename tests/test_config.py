@@ -1,6 +1,7 @@
 """The configuration as operators meet it: every finding at once, with its place; and the example that they copy."""
 
 import json
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,15 @@ def _secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEST_MASTER_KEY", "k" * 43)
     monkeypatch.setenv("CARNET_CLIENT_SECRET", "s" * 43)
     monkeypatch.setenv("LDAP_BIND_PASSWORD", "s" * 43)
+    monkeypatch.setenv("LDAP_DESK_PASSWORD", "s" * 43)
     monkeypatch.setenv("SMS_GATEWAY_SECRET", "s" * 43)
     monkeypatch.setenv("SMTP_PASSWORD", "s" * 43)
+    monkeypatch.setenv("ENTRA_SECRET", "s" * 43)
+    monkeypatch.setenv("SCIM_TOKEN", "s" * 43)
+    monkeypatch.setenv("SIEGE_OIDC_SECRET", "s" * 43)
+    monkeypatch.setenv("PSC_CLIENT_SECRET", "s" * 43)
+    monkeypatch.setenv("AD_BIND_PASSWORD", "s" * 20)
+    monkeypatch.setenv("AD_DESK_PASSWORD", "s" * 20)
 
 
 def put(folder: Path, *, name: str = "vestibule.yaml", **values: Any) -> Path:
@@ -45,6 +53,7 @@ def test_operator_loads_the_example_when_its_secrets_are_there(tmp_path: Path) -
     copy = tmp_path / "vestibule.yaml"
     copy.write_text(EXAMPLE.read_text(encoding="utf-8"), encoding="utf-8")
     (tmp_path / "master.key").write_text("k" * 43)
+    (tmp_path / "http.keytab").write_bytes(b"\x05\x02")
     config, findings = check(copy)
     assert findings == ()
     assert config is not None
@@ -52,7 +61,7 @@ def test_operator_loads_the_example_when_its_secrets_are_there(tmp_path: Path) -
 
 
 def test_example_shows_every_setting() -> None:
-    raw = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
+    text = EXAMPLE.read_text(encoding="utf-8")
 
     def shown(value: Any, prefix: str) -> set[str]:
         if isinstance(value, list):
@@ -61,7 +70,43 @@ def test_example_shows_every_setting() -> None:
             return set().union(*(shown(item, f"{prefix}.{key}" if prefix else key) for key, item in value.items()), {prefix})
         return {prefix}
 
-    assert {path for path, _ in settings()} - shown(raw, "") == set()
+    assert {path for path, _ in settings()} - set().union(*(shown(raw, "") for raw in (yaml.safe_load(text), *commented(text)))) == set()
+
+
+def commented(text: str) -> list[dict[str, Any]]:
+    """What the example shows in comments, since whoever copies it must write their own."""
+    blocks = re.findall(r"^#   \w+:\n(?:#     .*\n)+", text, re.MULTILINE)
+    return [yaml.safe_load(block.replace("\n#   ", "\n").removeprefix("#   ")) for block in blocks]
+
+
+def test_example_leaves_the_commands_open_and_its_list_of_operators_is_right(tmp_path: Path) -> None:
+    text = EXAMPLE.read_text(encoding="utf-8")
+    assert yaml.safe_load(text)["operators"] == []
+    (shown,) = commented(text)
+    assert {one["user"] for one in shown["operators"]} == {"jperrin", "nferrand"}
+    place = {"slug": "les-tilleuls", "name": "Les Tilleuls"}
+    assert not [finding for finding in found(put(tmp_path, **shown, establishments=[place])) if "operators" in finding]
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_told"),
+    [
+        ({"establishments": [{"slug": "les-tilleuls", "name": "Les Tilleuls", "contact": {"email": "it@tilleuls.example"}}]}, True),
+        ({"alerts": {"dpo": "dpo@groupe.example"}}, True),
+        ({"establishments": [{"slug": "les-tilleuls", "name": "Les Tilleuls"}]}, False),
+        (
+            {
+                "alerts": {"kinds": []},
+                "establishments": [{"slug": "les-tilleuls", "name": "Les Tilleuls", "contact": {"email": "it@tilleuls.example"}}],
+            },
+            False,
+        ),
+    ],
+)
+def test_operator_is_told_of_a_missing_mail_server_when_somebody_would_be_alerted(
+    tmp_path: Path, settings: dict[str, Any], is_told: bool
+) -> None:
+    assert any("no mail server" in finding for finding in found(put(tmp_path, **settings))) is is_told
 
 
 def test_example_says_the_defaults_where_it_says_nothing_of_its_own() -> None:
@@ -139,6 +184,34 @@ def test_operator_is_told_when_a_file_cannot_be_read(tmp_path: Path, text: str, 
     path = tmp_path / "vestibule.yaml"
     path.write_text(text)
     assert any(says in line for line in found(path))
+
+
+def test_operator_keeps_each_home_in_a_file_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "homes").mkdir()
+    for slug in ("roses", "acacias", "lilas"):
+        put(tmp_path / "homes", name=f"{slug}.yaml", establishments=[{"slug": slug, "name": slug.title(), "regulatory_level": "rie-2026"}])
+    config, findings = check(put(tmp_path, include=["homes/*.yaml"]))
+    assert config is not None
+    assert [home.slug for home in config.establishments] == ["acacias", "lilas", "roses"]
+    assert [(finding.path, finding.file) for finding in findings] == [
+        ("establishments[0].contact", f"homes/{slug}.yaml") for slug in ("acacias", "lilas", "roses")
+    ]
+
+
+def test_operator_is_told_when_a_pattern_fits_no_file(tmp_path: Path) -> None:
+    (tmp_path / "homes.yaml").mkdir()
+    (line,) = found(put(tmp_path, include=["homes*.yaml"]))
+    assert line == f"error: include[0]: no file is called homes*.yaml in {tmp_path}"
+
+
+def test_a_file_is_read_once_and_the_main_one_is_never_included(tmp_path: Path) -> None:
+    put(
+        tmp_path,
+        name="lilas.yaml",
+        establishments=[{"slug": "lilas", "name": "Lilas", "contact": {"phone": "01"}, "regulatory_level": "rie-2026"}],
+    )
+    assert found(put(tmp_path, include=["lilas.yaml", "*.yaml"])) == []
+    assert found(put(tmp_path, include=["*.yaml", "lilas.yaml"])) == ["error: include[1]: lilas.yaml is read already"]
 
 
 def test_operator_is_told_when_an_include_repeats_a_setting(tmp_path: Path) -> None:
@@ -233,6 +306,26 @@ def rule(**changes: Any) -> dict[str, Any]:
 
 
 GROUPED = {"base": "ou=groups,dc=example,dc=fr"}
+DESK = {"bind_dn": "cn=desk,dc=example,dc=fr", "bind_password": "env:LDAP_DESK_PASSWORD"}
+OFFICE = {"attributes": {"others": ["l"]}}
+ENTRA = {
+    "name": "office",
+    "type": "entra",
+    "groups": "graph",
+    "label": "Office 365",
+    "tenants": ["72f988bf-0000-4000-8000-00000000beef"],
+    "client_id": "6731de76-14a6-49ae-97bc-6eba6914391e",
+    "client_secret": "env:TEST_MASTER_KEY",
+    "mfa_context": "c1",
+}
+OIDC = {
+    "name": "autre",
+    "type": "oidc",
+    "label": "Autre",
+    "issuer": "https://login.example.fr",
+    "client_id": "vestibule",
+    "client_secret": "env:TEST_MASTER_KEY",
+}
 
 
 @pytest.mark.parametrize(
@@ -247,10 +340,44 @@ GROUPED = {"base": "ou=groups,dc=example,dc=fr"}
         ({"identifiers": []}, "error", "identifiers", "at least one"),
         ({"ca_file": "missing.pem"}, "error", "ca_file", "cannot read"),
         ({"mapping": []}, "warning", "mapping", "no rule"),
+        ({"desk": {}}, "warning", "desk.bind_dn", "one of its own"),
+        ({"desk": {**DESK, "protected": "employeeType=x"}}, "error", "desk.protected", "parenthesis"),
+        ({"desk": {**DESK, "bases": ["ou=people, dc=example,dc=fr", "ou=x,dc=example,dc=fr"]}}, "error", "desk.bases[1]", "not under"),
+        (
+            {
+                "desk": {**DESK, "protected_groups": ["chefs"]},
+                "groups": {"base": None},
+                **OFFICE,
+                "mapping": [rule(group=None, attributes={"l": "x"}, establishment="tilleuls")],
+            },
+            "error",
+            "desk.protected_groups",
+            "write groups.base",
+        ),
         ({"groups": {"base": None}}, "error", "mapping[0].group", "groups.base is null"),
         ({"mapping": [rule(profile="astronaut")]}, "error", "mapping[0].profile", "not one of `profiles`"),
-        ({"mapping": [rule(group=None, establishment="tilleuls")]}, "error", "mapping[0]", "neither a group nor attributes"),
-        ({"mapping": [rule(group="ide")]}, "error", "mapping[0].establishment", "`group` does not hold it"),
+        ({"mapping": [rule(group=None, establishment="tilleuls")]}, "error", "mapping[0]", "neither a group nor a role nor attributes"),
+        ({"mapping": [rule(group="ide")]}, "error", "mapping[0].establishment", "none of them holds {establishment}"),
+        (
+            {"mapping": [rule(group="ide", establishment="{siret}")]},
+            "error",
+            "mapping[0].establishment",
+            "none of them holds {establishment}",
+        ),
+        ({"mapping": [rule(role="ide")]}, "error", "mapping[0].role", "no application roles"),
+        ({"mapping": [rule(sector="{attribute:floor}")]}, "error", "mapping[0].sector", "floor is not read: add it to attributes.others"),
+        (
+            {"mapping": [rule(group="{finess}-ide", establishment="{finess}")]},
+            "warning",
+            "mapping[0]",
+            "finess, which tilleuls do not have",
+        ),
+        (
+            {**OFFICE, "mapping": [rule(attributes={"l": "{establishment}-*"})]},
+            "error",
+            "mapping[0].attributes.l",
+            "begins with a separator",
+        ),
         ({"mapping": [rule(establishment="ehpad-{establishment}")]}, "error", "mapping[0].establishment", "not both"),
         ({"mapping": [rule(), rule(establishment="roses")]}, "warning", "mapping[1].establishment", "only if added by command"),
         ({"mapping": [rule(attributes={"title": "IDE"})]}, "error", "mapping[0].attributes.title", "attributes.others"),
@@ -278,6 +405,108 @@ def test_operator_is_warned_when_hung_directories_could_hold_every_thread(tmp_pa
     directories = [directory(concurrency=4), directory(name="nord", concurrency=4)]
     (finding,) = found(put(tmp_path, directories=directories))
     assert finding.startswith("warning: directories: together they may hold 8 of the 8 threads")
+
+
+def test_operator_is_warned_when_the_button_of_pro_sante_connect_says_something_else(tmp_path: Path) -> None:
+    psc = {name: value for name, value in OIDC.items() if name != "issuer"} | {"preset": "pro-sante-connect", "creates_accounts": False}
+    (line,) = [line for line in found(put(tmp_path, providers=[psc])) if "providers[0].label" in line]
+    assert line.startswith("warning: providers[0].label: the button must say Pro Santé Connect")
+    assert not [line for line in found(put(tmp_path, providers=[{**psc, "label": "Pro Santé Connect"}])) if "providers" in line]
+
+
+def test_operator_is_warned_when_another_issuer_speaks_for_pro_sante_connect(tmp_path: Path) -> None:
+    psc = {**OIDC, "label": "Pro Santé Connect", "preset": "pro-sante-connect", "creates_accounts": False}
+    (line,) = [line for line in found(put(tmp_path, providers=[psc])) if "providers[0].issuer" in line]
+    assert line.startswith("warning: providers[0].issuer: is not Pro Santé Connect's")
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"joined_tenants": []}, "say which of the tenants are synchronised"),
+        ({"joined_tenants": ["0a1b2c3d-0000-4000-8000-0000000000ff"]}, "must be among `tenants`"),
+        ({"joined_tenants": ["0a1b2c3d-0000-4000-8000-00000000cafe"], "joins": None}, "goes with `joins`"),
+    ],
+)
+def test_operator_must_say_which_tenant_is_synchronised_when_there_are_several(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
+    domain = {
+        "name": "siege",
+        "type": "active-directory",
+        "domain": "ad.example.fr",
+        "netbios_name": "EXEMPLE",
+        "servers": ["ldaps://dc1.ad.example.fr"],
+        "bind_dn": "CN=vestibule,DC=ad,DC=example,DC=fr",
+        "bind_password": "env:TEST_MASTER_KEY",
+        "base": "DC=ad,DC=example,DC=fr",
+        "groups": {"base": "OU=Groupes,DC=ad,DC=example,DC=fr"},
+        "mapping": [rule()],
+    }
+    tenants = [*ENTRA["tenants"], "0a1b2c3d-0000-4000-8000-00000000cafe"]
+    office = {**ENTRA, "tenants": tenants, "joins": "siege", **changes}
+    lines = found(put(tmp_path, directories=[domain], providers=[office]))
+    assert [line for line in lines if line.startswith("error: providers[0].joined_tenants: ") and says in line], lines
+
+
+@pytest.mark.parametrize("key", ["ca_file", "client_key"])
+def test_operator_is_told_of_a_file_of_an_openid_provider_that_is_not_there(tmp_path: Path, key: str) -> None:
+    settings = {name: value for name, value in OIDC.items() if key != "client_key" or name != "client_secret"}
+    lines = found(put(tmp_path, providers=[{**settings, key: "missing.pem"}]))
+    assert [line for line in lines if line.startswith(f"error: providers[0].{key}: cannot read ")], lines
+
+
+@pytest.mark.parametrize(
+    ("provider", "asked", "path", "says"),
+    [
+        (ENTRA, {"group": None, "role": "{establishment}.ide"}, None, None),
+        (ENTRA, {"attributes": {"department": "x"}}, "attributes.department", "department is not read: add it to attributes"),
+        (ENTRA, {"attributes": {"userType": "Member"}}, None, None),
+        ({**ENTRA, "attributes": ["department"]}, {"sector": "{attribute:Department}"}, None, None),
+        (OIDC, {"role": "ide"}, None, None),
+        ({**OIDC, "claims": {"roles": []}}, {"role": "ide"}, "role", "claims.roles is empty"),
+        (OIDC, {"attributes": {"department": "x"}}, "attributes.department", "add it to claims.attributes"),
+        ({**OIDC, "claims": {"attributes": ["roles", "department"]}}, {"role": "ide", "attributes": {"department": "x"}}, None, None),
+    ],
+)
+def test_operator_is_told_when_a_rule_asks_what_a_provider_never_says(
+    tmp_path: Path, provider: dict[str, Any], asked: dict[str, Any], path: str | None, says: str | None
+) -> None:
+    lines = [line for line in found(put(tmp_path, providers=[{**provider, "mapping": [rule(**asked)]}])) if "mapping" in line]
+    assert len(lines) == (0 if path is None else 1), lines
+    assert path is None or lines[0].startswith(f"error: providers[0].mapping[0].{path}: ")
+    assert says is None or says in lines[0]
+
+
+def test_operator_is_told_of_two_homes_of_one_number_when_a_rule_goes_by_it(tmp_path: Path) -> None:
+    homes = [{"slug": slug, "name": slug, "finess": "690012345", "contact": {"phone": "01"}} for slug in ("lilas", "roses")]
+    numbered = [rule(group="{finess}-ide", establishment="{finess}")]
+    lines = found(put(tmp_path, directories=[directory(mapping=numbered)], establishments=homes))
+    assert [line for line in lines if "directories" in line] == [
+        "error: directories[0].mapping[0]: goes by finess, and 690012345 is that of lilas and roses: it would name neither"
+    ]
+    assert not [line for line in found(put(tmp_path, directories=[directory()], establishments=homes)) if "directories" in line]
+
+
+@pytest.mark.parametrize(
+    ("client", "line"),
+    [
+        ({"roles": {"reception": ["nurse"]}}, "error: clients[0].roles.reception[0]: nurse is another profile"),
+        ({"roles": {"reception": ["accueil", "Nurse"]}}, "error: clients[0].roles.reception[1]: Nurse is another profile"),
+        ({"roles": {"nurse": ["nurse", "lecture"]}}, None),
+        ({"roles": {"king": ["roi"]}}, "error: clients[0].roles.king: king is not one of `profiles`"),
+        ({"roles": {"nurse": ["a"]}, "profiles": ["nurse", "aide"]}, "warning: clients[0].roles: aide has no role there"),
+        ({"roles": {"nurse": ["a"], "aide": []}, "profiles": ["nurse", "aide"]}, None),
+        (
+            {"roles": {"nurse": ["a"], "aide": ["b"]}, "profiles": ["nurse"]},
+            "warning: clients[0].roles.aide: the application is not open to aide",
+        ),
+        ({"roles": {"nurse": [""]}}, "error: clients[0].roles.nurse[0]: "),
+    ],
+)
+def test_operator_is_told_when_a_role_could_be_taken_for_another_profile(tmp_path: Path, client: dict[str, Any], line: str | None) -> None:
+    settings = {"client_id": "a", "name": "A", "secret": "env:CARNET_CLIENT_SECRET", "redirect_uris": ["https://a.example/"], **client}
+    lines = found(put(tmp_path, clients=[settings]))
+    assert len(lines) == (0 if line is None else 1), lines
+    assert line is None or lines[0].startswith(line)
 
 
 def test_two_directories_of_one_name_are_refused(tmp_path: Path) -> None:
@@ -325,6 +554,7 @@ def test_a_case_of_the_rules_that_fails_is_an_error_and_nothing_starts_on_it(tmp
 
 def test_operator_is_warned_of_rules_that_name_what_is_not_there_or_that_never_matter(tmp_path: Path) -> None:
     contact = {"phone": "01"}
+    asked = {"name": "asked", "effect": "require", "require": ["second_factor"], "when": {"administrator": True, "break_glass": False}}
     rules = [
         {"name": "all", "effect": "allow"},
         {"name": "here", "effect": "allow", "when": {"establishment": ["tilleul"], "client": ["carnet"], "profile": ["nurse", "nurze"]}},
@@ -332,7 +562,7 @@ def test_operator_is_warned_of_rules_that_name_what_is_not_there_or_that_never_m
     ]
     zones = [{"name": "lan", "kind": "trusted", "networks": ["10.0.0.0/16"]}]
     establishments = [{"slug": "tilleuls", "name": "T", "contact": contact, "zones": zones, "regulatory_level": "rie-2026"}]
-    lines = found(put(tmp_path, policy={"rules": rules}, establishments=establishments))
+    lines = found(put(tmp_path, policy={"rules": [*rules, asked]}, establishments=establishments))
     assert sorted(lines) == [
         "warning: policy.rules[1].when.establishment[0]: there is no establishment 'tilleul'; did you mean tilleuls?"
         " (not in this file: right only if added by command)",
@@ -342,6 +572,30 @@ def test_operator_is_warned_of_rules_that_name_what_is_not_there_or_that_never_m
         "warning: policy.rules[2].when.zone[0]: there is no zone 'tilleuls/lann'; did you mean tilleuls/lan?"
         " (not in this file: right only if added by command)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("when", "spared"),
+    [
+        (None, "shared_workstation, trusted, outside"),
+        ({"zone_kind": ["outside"]}, "shared_workstation, trusted"),
+        ({"administrator": True, "profile": ["it"]}, "shared_workstation, trusted, outside"),
+        ({"client": ["carnet"]}, "shared_workstation (planning), trusted (planning), outside (planning)"),
+        ({"administrator": True, "break_glass": False}, None),
+    ],
+)
+def test_operator_is_warned_when_their_rules_spare_administrators_the_second_factor(
+    tmp_path: Path, when: dict[str, Any] | None, spared: str | None
+) -> None:
+    clients = [
+        {"client_id": name, "name": name, "token_endpoint_auth_method": "none", "redirect_uris": ["https://app.example.fr/r"]}
+        for name in ("carnet", "planning")
+    ]
+    rules: list[dict[str, Any]] = [{"name": "all", "effect": "allow"}]
+    rules += [{"name": "asked", "effect": "require", "require": ["second_factor"], "when": when}] if when else []
+    said = [line for line in found(put(tmp_path, policy={"rules": rules}, clients=clients)) if "an administrator" in line]
+    expected = f"warning: policy.rules: an administrator comes in with a password alone where zone_kind is {spared};"
+    assert [line.startswith(expected) for line in said] == ([True] if spared else [])
 
 
 def test_rules_may_stand_in_an_included_file(tmp_path: Path) -> None:

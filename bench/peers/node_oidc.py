@@ -5,6 +5,7 @@ Needs npm (any version that Debian ships; a current Node comes with the locked p
 
 from __future__ import annotations
 
+import fcntl
 import json
 import platform
 import secrets
@@ -22,19 +23,28 @@ RESOURCE = "urn:bench:api"
 
 
 def prepare() -> None:
-    """Install the packages of package-lock.json, once. Raises PreparationError."""
-    for program in ("npm", "redis-server"):
-        if shutil.which(program) is None:
-            raise PreparationError(f"{program} is not installed (Debian packages npm and redis-server)")
+    """What the peer needs beside its packages, and those. Raises PreparationError."""
+    if shutil.which("redis-server") is None:
+        raise PreparationError("redis-server is not installed (Debian package redis-server)")
+    install()
+
+
+def install() -> None:
+    """Install the packages of package-lock.json, once; others that want the same wait. Raises PreparationError."""
     stamp = FOLDER / "node_modules" / ".package-lock.json"
-    if stamp.exists() and stamp.stat().st_mtime >= (FOLDER / "package-lock.json").stat().st_mtime:
-        return
-    done = subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=FOLDER, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise PreparationError(f"npm ci failed:\n{done.stderr[-2000:]}")
+    with (FOLDER / "package-lock.json").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if stamp.exists() and stamp.stat().st_mtime >= (FOLDER / "package-lock.json").stat().st_mtime:
+            return
+        if shutil.which("npm") is None:
+            raise PreparationError("npm is not installed (Debian package npm)")
+        done = subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=FOLDER, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise PreparationError(f"npm ci failed:\n{done.stderr[-2000:]}")
 
 
-def _node() -> Path:
+def binary() -> Path:
+    """The Node of the locked packages. Raises PreparationError."""
     machine = {"x86_64": "x64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
     binary = FOLDER / "node_modules" / f"node-linux-{machine}" / "bin" / "node"
     if not binary.exists():
@@ -45,7 +55,7 @@ def _node() -> Path:
 def version() -> str:
     """The versions of the provider and of the Node that runs it."""
     package = json.loads((FOLDER / "node_modules" / "oidc-provider" / "package.json").read_text())
-    node = subprocess.run([_node(), "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    node = subprocess.run([binary(), "--version"], capture_output=True, text=True, check=True).stdout.strip()
     return f"{package['version']}, Node {node.removeprefix('v')}"
 
 
@@ -73,7 +83,7 @@ def start(alg: str, folder: Path, people: int) -> Subject:
     redis = processes.spawn(redis_command, log=folder / "redis.log", folder=folder)
 
     def start_both() -> tuple[subprocess.Popen[bytes], ...]:
-        return (processes.spawn([str(_node()), "server.mjs"], log=log, folder=FOLDER, environment=environment), redis)
+        return (processes.spawn([str(binary()), "server.mjs"], log=log, folder=FOLDER, environment=environment), redis)
 
     try:
         server, document, cold_start_s = processes.start_timed(start_both, port, DISCOVERY, log)

@@ -4,16 +4,18 @@ Speaks to an operator, in plain words; changes nothing. The person's own bind ca
 """
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 
 from connectors.base import CheckStep, Clock, ConnectorError, SourceMisbehaved, SourceUnreachable, Trouble
 from connectors.ldap.address import ServerAddress
-from connectors.ldap.groups import Groups
+from connectors.ldap.parts import GroupReader
 from connectors.ldap.people import People, as_compared
 from connectors.ldap.pool import ServerPool
-from connectors.ldap.settings import LdapSettings
+from connectors.ldap.settings import EntrySettings, LdapSettings
+from connectors.ldap.state import created_at
 from connectors.ldap.wire import Entry, Wire, resolve
 
 CERTIFICATE_WARNING_DAYS = 30
@@ -32,17 +34,47 @@ WHAT_TO_DO: dict[Trouble, str] = {
 }
 
 
-def examine(settings: LdapSettings, pool: ServerPool, people: People, groups: Groups, *, clock: Clock) -> Iterator[CheckStep]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Product:
+    """What an operator does in one maker's directory: to lift a size limit, to show the lasting id, to show groups; and the steps that only it has,
+    from a connection bound as the service account and the people it sees. `in_words` says what a refusal's codes mean."""
+
+    size_limit: str
+    lasting_id: str
+    groups: str
+    steps: Callable[[Wire, list[Entry]], Iterator[CheckStep]]
+    in_words: Callable[[str], str] = lambda _: ""
+
+
+def product_of(settings: LdapSettings) -> Product:
+    """OpenLDAP's or 389 Directory Server's."""
+    other, name = ("nsUniqueId", "a 389 Directory Server") if settings.lasting_id == "entryUUID" else ("entryUUID", "an OpenLDAP")
+    return Product(
+        size_limit=(
+            f'OpenLDAP: limits dn.exact="{settings.bind_dn}" size=unlimited; 389: nsSizeLimit and nsPagedSizeLimit -1 on its entry'
+        ),
+        lasting_id=f"if this is {name}, write lasting_id: {other}",
+        groups=(
+            "check `groups.filter`, and that the service account may read the members (member, uniqueMember or memberUid) "
+            f"and {settings.groups.name} of groups"
+        ),
+        steps=lambda wire, seen: iter((_policy(wire, settings, seen), *_principals(settings, seen))),
+    )
+
+
+def examine(
+    settings: EntrySettings, pool: ServerPool, people: People, groups: GroupReader, *, clock: Clock, product: Product
+) -> Iterator[CheckStep]:
     """Step by step: each server, then what is read through the first that lets the service account in. Raises nothing of the family."""
     reached: list[Wire] = []
     try:
         for address in pool.servers:
-            yield from _server(address, pool, reached, clock=clock)
+            yield from _server(address, pool, reached, clock=clock, in_words=product.in_words)
         if not reached:
             yield CheckStep(title="Directory", outcome="failed", explanation="No server lets us in: the rest cannot be tried.")
             return
         try:
-            yield from _content(reached[0], settings, people, groups)
+            yield from _content(reached[0], settings, people, groups, product=product)
         except SourceUnreachable as error:
             yield _failed("Directory", error)
         except ConnectorError as error:
@@ -52,7 +84,9 @@ def examine(settings: LdapSettings, pool: ServerPool, people: People, groups: Gr
             wire.close()
 
 
-def _server(address: ServerAddress, pool: ServerPool, reached: list[Wire], *, clock: Clock) -> Iterator[CheckStep]:
+def _server(
+    address: ServerAddress, pool: ServerPool, reached: list[Wire], *, clock: Clock, in_words: Callable[[str], str]
+) -> Iterator[CheckStep]:
     try:
         addresses = resolve(address)
         yield CheckStep(title=f"{address}: name", outcome="ok", explanation=f"is {', '.join(addresses)}")
@@ -73,7 +107,7 @@ def _server(address: ServerAddress, pool: ServerPool, reached: list[Wire], *, cl
         pool.bind_service(wire)
     except SourceUnreachable as error:
         wire.close()
-        yield _failed(f"{address}: service account", error)
+        yield _failed(f"{address}: service account", error, said=in_words(error.detail))
         return
     reached.append(wire)
     yield CheckStep(title=f"{address}: service account", outcome="ok", explanation="accepted")
@@ -96,7 +130,7 @@ def _certificate(wire: Wire, clock: Clock) -> Iterator[CheckStep]:
         yield CheckStep(title=f"{wire.address}: certificate", outcome="ok", explanation=said)
 
 
-def _content(wire: Wire, settings: LdapSettings, people: People, groups: Groups) -> Iterator[CheckStep]:
+def _content(wire: Wire, settings: EntrySettings, people: People, groups: GroupReader, *, product: Product) -> Iterator[CheckStep]:
     """What a sign-in reads, as the service account sees it."""
     if wire.search(settings.base, "(objectClass=*)", ("1.1",), depth="base") is None:
         say = f"{settings.base} is not there, or the service account may not see it: check `base`, and its access to the entry itself."
@@ -109,14 +143,14 @@ def _content(wire: Wire, settings: LdapSettings, people: People, groups: Groups)
         yield CheckStep(title="People", outcome="failed", explanation=say)
         return
     yield CheckStep(title="People", outcome="ok", explanation=f"{people.scope} matches {len(seen)} people")
-    yield _size_limit(wire, settings, people, len(seen))
-    yield _lasting_id(seen, settings, people)
+    yield _size_limit(wire, settings, people, len(seen), product=product)
+    yield _lasting_id(seen, people, product)
     yield from _identifiers(seen, settings)
-    yield from _groups(wire, settings, people, groups, seen)
-    yield _policy(wire, settings, seen)
+    yield from _groups(wire, settings, people, groups, seen, product=product)
+    yield from product.steps(wire, seen)
 
 
-def _all(wire: Wire, settings: LdapSettings, people: People) -> Iterator[Entry]:
+def _all(wire: Wire, settings: EntrySettings, people: People) -> Iterator[Entry]:
     cookie = b""
     attributes = tuple(dict.fromkeys((*settings.identifiers, *people.attributes)))
     while True:
@@ -128,33 +162,31 @@ def _all(wire: Wire, settings: LdapSettings, people: People) -> Iterator[Entry]:
             return
 
 
-def _size_limit(wire: Wire, settings: LdapSettings, people: People, seen: int) -> CheckStep:
+def _size_limit(wire: Wire, settings: EntrySettings, people: People, seen: int, *, product: Product) -> CheckStep:
     found = wire.search(settings.base, people.scope, ("1.1",), page=(settings.page_size, b""))
     everybody = wire.search(settings.base, people.scope, ("1.1",)) if seen <= MANY else None
     is_cut = (found is not None and found.is_cut) or (everybody is not None and everybody.is_cut) or seen == MANY
     if is_cut:
         say = (
             f"The directory holds back what comes after {seen} entries: `vestibule sync` would not see everybody. Raise the limit for the service "
-            f'account (OpenLDAP: limits dn.exact="{settings.bind_dn}" size=unlimited; 389: nsSizeLimit and nsPagedSizeLimit -1 on its entry).'
+            f"account ({product.size_limit})."
         )
         return CheckStep(title="Size limit", outcome="failed", explanation=say)
     return CheckStep(title="Size limit", outcome="ok", explanation="everybody can be read")
 
 
-def _lasting_id(seen: list[Entry], settings: LdapSettings, people: People) -> CheckStep:
+def _lasting_id(seen: list[Entry], people: People, product: Product) -> CheckStep:
     without = [entry.dn for entry in seen if people.subject(entry) is None]
     if without:
-        other = "nsUniqueId" if settings.lasting_id == "entryUUID" else "entryUUID"
         say = (
-            f"{settings.lasting_id} cannot be read on {len(without)} of {len(seen)} entries, for instance {without[0]}. "
-            "Let the service account read it; "
-            f"if this is {'a 389 Directory Server' if other == 'nsUniqueId' else 'an OpenLDAP'}, write lasting_id: {other}."
+            f"{people.lasting_id} cannot be read on {len(without)} of {len(seen)} entries, for instance {without[0]}. "
+            f"Let the service account read it; {product.lasting_id}."
         )
         return CheckStep(title="Lasting id", outcome="failed", explanation=say)
-    return CheckStep(title="Lasting id", outcome="ok", explanation=f"{settings.lasting_id} is on every entry")
+    return CheckStep(title="Lasting id", outcome="ok", explanation=f"{people.lasting_id} is on every entry")
 
 
-def _identifiers(seen: list[Entry], settings: LdapSettings) -> Iterator[CheckStep]:
+def _identifiers(seen: list[Entry], settings: EntrySettings) -> Iterator[CheckStep]:
     holders: dict[str, dict[int, set[str]]] = {}
     missing = set(settings.identifiers)
     for entry in seen:
@@ -187,7 +219,9 @@ def _some(values: list[str]) -> str:
     return f"{', '.join(values[:SHOWN])}{'...' if len(values) > SHOWN else ''}"
 
 
-def _groups(wire: Wire, settings: LdapSettings, people: People, groups: Groups, seen: list[Entry]) -> Iterator[CheckStep]:
+def _groups(
+    wire: Wire, settings: EntrySettings, people: People, groups: GroupReader, seen: list[Entry], *, product: Product
+) -> Iterator[CheckStep]:
     if settings.groups.base is None:
         say = "groups.base is null: mapping rules can only look at attributes."
         yield CheckStep(title="Groups", outcome="warning", explanation=say)
@@ -197,11 +231,10 @@ def _groups(wire: Wire, settings: LdapSettings, people: People, groups: Groups, 
         yield CheckStep(title="Groups", outcome="failed", explanation=say)
         return
     sample = seen[:50]
-    grouped = sum(1 for entry in sample if groups.of(wire, entry.dn, people.username(entry)))
+    grouped = sum(1 for entry in sample if groups.of(wire, entry, people.username(entry)))
     if not grouped:
         say = (
-            f"none of {len(sample)} people is in a group: check `groups.filter`, and that the service account may read the members "
-            f"(member, uniqueMember or memberUid) and {settings.groups.name} of groups. "
+            f"none of {len(sample)} people is in a group: {product.groups}. "
             "Whoever is in no group is refused when no group with members is visible at all."
         )
         yield CheckStep(title="Groups", outcome="warning", explanation=say)
@@ -236,6 +269,27 @@ def _policy(wire: Wire, settings: LdapSettings, seen: list[Entry]) -> CheckStep:
     return CheckStep(title=title, outcome="ok", explanation="readable, and so is the state of accounts")
 
 
-def _failed(title: str, error: SourceUnreachable) -> CheckStep:
+def _principals(settings: LdapSettings, seen: list[Entry]) -> Iterator[CheckStep]:
+    """Whether people can be known by their Kerberos tickets, where the settings say so."""
+    kerberos = settings.kerberos
+    if kerberos is None:
+        return
+    title = f"Kerberos principals in {kerberos.attribute}"
+    named = sum(entry.text(kerberos.attribute) is not None for entry in seen)
+    if not named:
+        words = (
+            "nobody has one: nobody can sign in with a Windows session. Check kerberos.attribute, and that the service account may read it"
+        )
+        yield CheckStep(title=title, outcome="failed", explanation=words)
+    elif created_at(seen[0]) is None:
+        words = (
+            "createTimestamp cannot be read: without it a newcomer could use the ticket of who had the name before, so no ticket is taken"
+        )
+        yield CheckStep(title=title, outcome="failed", explanation=words)
+    else:
+        yield CheckStep(title=title, outcome="ok", explanation=f"{named} of the first {len(seen)} people have one")
+
+
+def _failed(title: str, error: SourceUnreachable, *, said: str = "") -> CheckStep:
     advice = WHAT_TO_DO.get(error.trouble, "Try again in a moment.")
-    return CheckStep(title=title, outcome="failed", explanation=f"{error.detail}. {advice}")
+    return CheckStep(title=title, outcome="failed", explanation=f"{error.detail}{f': {said}' if said else ''}. {advice}")

@@ -52,6 +52,11 @@ def escape(value: str) -> str:
     return "".join(chr(byte) if chr(byte).isalnum() and byte < 128 else f"\\{byte:02x}" for byte in value.encode(errors="surrogatepass"))
 
 
+def escape_bytes(value: bytes) -> str:
+    """The same of a value that is not text, such as objectGUID."""
+    return "".join(f"\\{byte:02x}" for byte in value)
+
+
 def parse_filter(text: str) -> Node:
     """The filter as a tree; raises ValueError, with the place, when it is not one."""
     node, end = _parse(text, 0, 0)

@@ -34,13 +34,13 @@ class Groups:
         self._presence = presence(settings.filter)
         self._nests = "{dn}" in settings.filter
 
-    def of(self, wire: Wire, dn: str, username: str | None) -> frozenset[str]:
+    def of(self, wire: Wire, person: Entry, username: str | None) -> frozenset[str]:
         """The names and distinguished names, in lower case, of the groups that hold an entry."""
         base = self._settings.base
         if base is None:
             return frozenset()
         seen: dict[str, _Group] = {}
-        filters = [self._holding(dn, username)]
+        filters = [self._holding(person.dn, username)]
         for _ in range(self._settings.depth):
             fresh: list[_Group] = []
             for batch in _batches(filters):
@@ -123,9 +123,9 @@ class Membership:
         self._by_username = by_username
         self._depth = depth
 
-    def of(self, dn: str, username: str | None) -> frozenset[str]:
+    def of(self, person: Entry, username: str | None) -> frozenset[str]:
         """As Groups.of."""
-        level = {*self._by_dn.get(normal_name(dn), ()), *self._by_username.get((username or "").lower(), ())}
+        level = {*self._by_dn.get(normal_name(person.dn), ()), *self._by_username.get((username or "").lower(), ())}
         seen = set(level)
         for _ in range(self._depth - 1):
             level = {parent for key in level for parent in self._by_dn.get(key, ())} - seen

@@ -9,8 +9,8 @@ from datetime import datetime
 
 from connectors.base import Identity, State
 from connectors.ldap.filters import escape, parse_filter
-from connectors.ldap.settings import LdapSettings
-from connectors.ldap.state import STATE_ATTRIBUTES
+from connectors.ldap.settings import EntrySettings, LdapSettings
+from connectors.ldap.state import STATE_ATTRIBUTES, ends_at, password_set_at
 from connectors.ldap.wire import Entry
 
 MAX_IDENTIFIER = 256
@@ -21,9 +21,10 @@ NOBODY = "cn=nobody-5f0d3c1e9b7a,ou=vestibule-decoy"  # no directory has it; wha
 class People:
     """The settings, as filters and readings."""
 
-    def __init__(self, connector: str, settings: LdapSettings) -> None:
-        """Raises ValueError when the scope is not a filter."""
+    def __init__(self, connector: str, settings: EntrySettings, *, lasting_id: str, state: Sequence[str]) -> None:
+        """`lasting_id` and `state` are attributes: what stays the same, and what tells how an account is. ValueError when the scope is no filter."""
         self._connector = connector
+        self.lasting_id = lasting_id
         self._settings = settings
         self._scope = str(parse_filter(settings.scope.strip()))
         named = settings.attributes
@@ -40,7 +41,7 @@ class People:
             )
             if name
         )
-        self.attributes = tuple(dict.fromkeys((settings.lasting_id, *settings.identifiers, *self._asked, *STATE_ATTRIBUTES)))
+        self.attributes = tuple(dict.fromkeys((lasting_id, *settings.identifiers, *self._asked, *state)))
         self.decoy_dn = f"{NOBODY},{settings.base}"
 
     @property
@@ -69,7 +70,7 @@ class People:
 
     def lasting(self, subject: str) -> str:
         """The person with a lasting id, in scope or not."""
-        return f"({self._settings.lasting_id}={escape(subject)})"
+        return f"({self.lasting_id}={escape(subject)})"
 
     def within(self, search_filter: str) -> str:
         """The same, in scope only."""
@@ -77,16 +78,28 @@ class People:
 
     def subject(self, entry: Entry) -> str | None:
         """The entry's lasting id, None when the service account cannot read it."""
-        found = entry.text(self._settings.lasting_id)
+        found = entry.text(self.lasting_id)
         return found.lower() if found else None
 
     def is_tombstone(self, entry: Entry) -> bool:
-        """389 Directory Server keeps deleted entries for its replicas, and finds them by nsUniqueId."""
-        return self._settings.lasting_id == "nsUniqueId" and entry.dn.lower().startswith("nsuniqueid=")
+        """Whether the entry is what a directory keeps of one that was deleted."""
+        return False
 
     def username(self, entry: Entry) -> str | None:
         """The login."""
         return entry.text(self._settings.attributes.username)
+
+    def logins(self, entry: Entry) -> tuple[str, ...]:
+        """The names that a Kerberos ticket of theirs may hold."""
+        return ()
+
+    def ends_at(self, entry: Entry) -> datetime | None:
+        """When the account ends by itself, then or later; None: never."""
+        return None
+
+    def password_set_at(self, entry: Entry) -> datetime | None:
+        """When the password was set; None when that is not said."""
+        return None
 
     def identity(
         self, entry: Entry, subject: str, *, state: State, groups: Iterable[str], seen_at: datetime, amr: tuple[str, ...] = ()
@@ -107,7 +120,44 @@ class People:
             phone_number=entry.text(named.phone_number),
             groups=frozenset(groups),
             attributes={name.lower(): texts for name in self._asked if (texts := entry.texts(name))},
+            logins=self.logins(entry),
+            ends_at=self.ends_at(entry),
+            password_set_at=self.password_set_at(entry),
         )
+
+
+class LdapPeople(People):
+    """The same of OpenLDAP and 389 Directory Server, and which Kerberos principal an entry is."""
+
+    def __init__(self, connector: str, settings: LdapSettings) -> None:
+        """Raises ValueError when the scope is not a filter."""
+        self._principal_in = settings.kerberos.attribute if settings.kerberos else None
+        principals = (self._principal_in, "createTimestamp") if self._principal_in else ()
+        super().__init__(connector, settings, lasting_id=settings.lasting_id, state=(*principals, *STATE_ATTRIBUTES))
+
+    def with_principal(self, written: str) -> str:
+        """Whoever has what stands for a Kerberos principal, in scope or not; capitals may count for nothing to the directory."""
+        return f"({self._principal_in}={escape(written)})"
+
+    def has_principal(self, entry: Entry, written: str) -> bool:
+        """Whether the entry has it letter for letter: a realm tells Alice from alice (RFC 4120 section 6.2)."""
+        return written in entry.texts(self._principal_in)
+
+    def logins(self, entry: Entry) -> tuple[str, ...]:
+        """Of every principal that the entry is: a realm may have aliases."""
+        return tuple(written.partition("@")[0] for written in entry.texts(self._principal_in))
+
+    def ends_at(self, entry: Entry) -> datetime | None:
+        """By shadowExpire or pwdEndTime."""
+        return ends_at(entry)
+
+    def password_set_at(self, entry: Entry) -> datetime | None:
+        """By pwdChangedTime."""
+        return password_set_at(entry)
+
+    def is_tombstone(self, entry: Entry) -> bool:
+        """389 Directory Server keeps deleted entries for its replicas, and finds them by nsUniqueId."""
+        return self.lasting_id == "nsUniqueId" and entry.dn.lower().startswith("nsuniqueid=")
 
 
 def as_compared(value: str) -> str:

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from connectors.base import Clock, SourceUnreachable
 from connectors.ldap.address import ServerAddress, parse_server
-from connectors.ldap.settings import LdapSettings
+from connectors.ldap.settings import DeskSettings, EntrySettings
 from connectors.ldap.wire import SUCCESS, Wire
 
 T = TypeVar("T")
@@ -20,7 +20,7 @@ T = TypeVar("T")
 class ServerPool:
     """The servers of one directory. Safe to share between threads."""
 
-    def __init__(self, settings: LdapSettings, clock: Clock) -> None:
+    def __init__(self, settings: EntrySettings, clock: Clock) -> None:
         """Connects to nothing yet. Raises ValueError for an address that would carry passwords in clear."""
         self.servers = tuple(parse_server(url, start_tls=settings.start_tls) for url in settings.servers)
         self._settings = settings
@@ -86,20 +86,47 @@ class ServerPool:
             raise
         return wire
 
+    def open_desk(self, desk: DeskSettings) -> Wire:
+        """A fresh connection bound as the account of the reset desk, with what its settings say; the caller closes it."""
+        wire = self.open_anonymous()
+        try:
+            self.bind_desk(wire, desk)
+        except BaseException:
+            wire.drop()
+            raise
+        return wire
+
+    def bind_desk(self, wire: Wire, desk: DeskSettings) -> None:
+        """As bind_service, as the account of the reset desk."""
+        if desk.bind_dn is None or desk.bind_password is None:
+            self.bind_service(wire)
+        else:
+            _bind(wire, desk.bind_dn, desk.bind_password)
+
     def bind_service(self, wire: Wire) -> None:
         """Bind as the service account. Raises SourceUnreachable (service_account) when the directory does not take it."""
-        answer = wire.bind(self._settings.bind_dn, self._settings.bind_password.encode())
-        if answer.code != SUCCESS or answer.policy.error is not None:
-            why = answer.policy.error.name.lower() if answer.policy.error is not None else answer.message
-            raise SourceUnreachable(
-                f"{wire.address}: the service account {self._settings.bind_dn} was refused ({answer.code} {why})".rstrip(),
-                trouble="service_account",
-            )
+        _bind(wire, self._settings.bind_dn, self._settings.bind_password)
 
     def open_at(self, address: ServerAddress) -> Wire:
         """A fresh connection to one server, nobody bound."""
         context = None if address.protection == "clear" else self._tls_context()
         return Wire(address, context, connect_timeout=self._settings.connect_timeout, receive_timeout=self._settings.receive_timeout)
+
+    def is_well(self, address: ServerAddress) -> bool:
+        """Whether a server lets the service account in now."""
+        try:
+            wire = self.open_at(address)
+        except SourceUnreachable:
+            return False
+        try:
+            self.bind_service(wire)
+        except SourceUnreachable:
+            return False
+        finally:
+            wire.drop()
+        with self._lock:
+            self._left_alone.pop(address, None)
+        return True
 
     def close(self) -> None:
         """Let go of every idle connection; those in use are let go when given back."""
@@ -189,3 +216,12 @@ class ServerPool:
             raise SourceUnreachable(detail, trouble="tls_untrusted") from error
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         return context
+
+
+def _bind(wire: Wire, dn: str, password: str) -> None:
+    answer = wire.bind(dn, password.encode())
+    if answer.code != SUCCESS or answer.policy.error is not None:
+        why = answer.policy.error.name.lower() if answer.policy.error is not None else answer.message
+        raise SourceUnreachable(
+            f"{wire.address}: the service account {dn} was refused ({answer.code} {why})".rstrip(), trouble="service_account"
+        )

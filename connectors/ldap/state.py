@@ -80,7 +80,7 @@ def read_policy(entry: Entry) -> Policy:
 def state_of(entry: Entry, policy: Policy, now: datetime) -> State:
     """The gravest thing that the entry says. What cannot be read counts as locked: nobody is let in by a value that we do not understand."""
     locked = entry.text("pwdAccountLockedTime")
-    starts, ends = _time(entry.text("pwdStartTime")), _time(entry.text("pwdEndTime"))
+    starts, ends = generalized_time(entry.text("pwdStartTime")), generalized_time(entry.text("pwdEndTime"))
     if (locked or "").lower() == DISABLED_FOR_GOOD or (entry.text("nsAccountLock") or "").lower() == "true" or (starts and starts > now):
         return State.DISABLED
     if (ends and ends <= now) or is_past_shadow_expire(entry, now):
@@ -114,14 +114,37 @@ def shows_failures(entry: Entry) -> bool:
 
 def is_past_shadow_expire(entry: Entry, now: datetime) -> bool:
     """shadowExpire: the day, counted from 1970-01-01, from which the account is closed; 0 is a day like another, below 0 there is none."""
+    day = _shadow_expire(entry)
+    return day is not None and (now - EPOCH).days >= day
+
+
+def ends_at(entry: Entry) -> datetime | None:
+    """The instant from which `state_of` says EXPIRED, then or later; None: never, or in a year that is none."""
+    day = _shadow_expire(entry)
+    try:
+        closes = None if day is None else EPOCH + timedelta(days=day)
+    except OverflowError:
+        closes = None
+    return min((one for one in (closes, generalized_time(entry.text("pwdEndTime"))) if one is not None), default=None)
+
+
+def password_set_at(entry: Entry) -> datetime | None:
+    """pwdChangedTime (OpenLDAP with ppolicy, 389 Directory Server with passwordTrackUpdateTime as pwdUpdateTime), in whole seconds."""
+    return generalized_time(entry.text("pwdChangedTime") or entry.text("pwdUpdateTime"))
+
+
+def _shadow_expire(entry: Entry) -> int | None:
     value = entry.text("shadowExpire")
-    if value is None or not value.strip().isdecimal():
-        return False
-    return (now - EPOCH).days >= int(value)
+    return int(value) if value is not None and value.strip().isdecimal() else None
+
+
+def created_at(entry: Entry) -> datetime | None:
+    """When the entry was made; None when that is not shown."""
+    return generalized_time(entry.text("createTimestamp"))
 
 
 def _is_locked(since: str, policy: Policy, now: datetime) -> bool:
-    begun = _time(since)
+    begun = generalized_time(since)
     if begun is None or policy.lockout_duration is None:
         return True
     return now < begun + policy.lockout_duration
@@ -130,14 +153,14 @@ def _is_locked(since: str, policy: Policy, now: datetime) -> bool:
 def _is_locked_by_389(until: str | None, now: datetime) -> bool:
     if until is None:
         return False
-    ends = _time(until)
+    ends = generalized_time(until)
     return ends is None or ends == EPOCH or now < ends  # the epoch stands for "until an administrator unlocks"
 
 
 def _must_change(entry: Entry, policy: Policy, now: datetime) -> bool:
     if (entry.text("pwdReset") or "").upper() == "TRUE" and policy.must_change:
         return True
-    changed, expires = _time(entry.text("pwdChangedTime")), _time(entry.text("passwordExpirationTime"))
+    changed, expires = generalized_time(entry.text("pwdChangedTime")), generalized_time(entry.text("passwordExpirationTime"))
     if changed and policy.max_age and changed + policy.max_age <= now:
         return True
     return expires is not None and expires <= now and expires != NEVER_EXPIRES
@@ -161,13 +184,13 @@ def _failures(entry: Entry, policy: Policy, now: datetime) -> tuple[int | None, 
         if life is None:
             return len(times), None
         # One that cannot be read still counts.
-        ends = sorted((_time(value) or now) + life + CLOCKS_MAY_DIFFER for value in times)
+        ends = sorted((generalized_time(value) or now) + life + CLOCKS_MAY_DIFFER for value in times)
         counting = [end for end in ends if end > now]
         return len(counting), counting[0] if counting else None
     count = entry.text("passwordRetryCount")
     if count is None or not count.strip().isdecimal():
         return None, None
-    forgotten_at = _time(entry.text("retryCountResetTime"))
+    forgotten_at = generalized_time(entry.text("retryCountResetTime"))
     if forgotten_at is None:
         return int(count), None
     forgotten_at += CLOCKS_MAY_DIFFER
@@ -181,7 +204,7 @@ def _seconds(value: str | None) -> timedelta | None:
     return timedelta(seconds=min(int(value), 10**10))
 
 
-def _time(value: str | None) -> datetime | None:
+def generalized_time(value: str | None) -> datetime | None:
     """Generalized Time (RFC 4517 section 3.3.13) as an aware UTC instant; None when absent or not one (year 0 is none)."""
     match = GENERALIZED_TIME.match(value.strip()) if value else None
     if match is None:

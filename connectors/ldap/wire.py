@@ -23,14 +23,19 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message=r"(tagMap|typeMap) is deprecated", category=DeprecationWarning)
     import ldap3
     from ldap3.core import exceptions as ldap3_exceptions
+    from ldap3.operation.search import search_operation
     from ldap3.protocol.rfc3062 import PasswdModifyRequestValue
+    from ldap3.utils.asn1 import decode_message_fast
 
 SUCCESS, SIZE_LIMIT_EXCEEDED, REFERRAL, CONFIDENTIALITY_REQUIRED, CONSTRAINT_VIOLATION = 0, 4, 10, 13, 19
-NO_SUCH_OBJECT, INVALID_CREDENTIALS, UNWILLING = 32, 49, 53
+NO_SUCH_ATTRIBUTE, NO_SUCH_OBJECT, INVALID_CREDENTIALS, INSUFFICIENT_ACCESS, UNWILLING, ASSERTION_FAILED = 16, 32, 49, 50, 53, 122
+VERBS = {"replace": ldap3.MODIFY_REPLACE, "add": ldap3.MODIFY_ADD, "delete": ldap3.MODIFY_DELETE}
+ASSERTION = "1.3.6.1.1.12"  # RFC 4528
 CANNOT_ANSWER = {1: "operations error", 51: "busy", 52: "unavailable", 80: "internal error"}
 PASSWORD_MODIFY = "1.3.6.1.4.1.4203.1.11.1"  # noqa: S105 - an operation's name (RFC 3062)
 PAGED_RESULTS = "1.2.840.113556.1.4.319"
 MAX_ADDRESSES = 3
+RECEIVED_AT_ONCE = 65_536
 NOT_YET_VALID, EXPIRED, WRONG_NAME, WRONG_ADDRESS = 9, 10, 62, 64  # X509_V_ERR_*, as ssl.SSLCertVerificationError.verify_code
 Depth = Literal["base", "subtree"]
 Values = Mapping[str, tuple[bytes, ...]]
@@ -63,6 +68,24 @@ class Found:
     cookie: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One message about a search that was only asked (Wire.ask): `number` says which.
+
+    entry: an `entry`. note: an intermediate response (RFC 4511 section 4.13), `name` and `value`. done: the end, with its result `code` and the
+    server's `words`. other: a reference to another server, which is left alone. `controls` by their names, undecoded.
+    """
+
+    number: int
+    kind: Literal["entry", "note", "done", "other"]
+    entry: Entry | None = None
+    name: str = ""
+    value: bytes = field(default=b"", repr=False)
+    code: int = SUCCESS
+    words: str = ""
+    controls: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """How a server answered a bind or a change: LDAP result code, its own words, and the password policy control."""
@@ -70,6 +93,15 @@ class Answer:
     code: int
     message: str
     policy: PolicyAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One part of a modify. A `delete` without values takes the attribute away; with them, exactly those, and fails when one is not there."""
+
+    verb: Literal["replace", "add", "delete"]
+    attribute: str
+    values: tuple[bytes, ...] = field(default=(), repr=False)
 
 
 class Tls(ldap3.Tls):  # type: ignore[misc]  # ldap3 has no types
@@ -196,6 +228,32 @@ class Wire:
         finally:
             self._forget()
 
+    def exchange_password(self, dn: str, current: str, *, new: str) -> Answer:
+        """Active Directory's own way: the present password taken away and the new one added, in one modify. The server verifies the present one."""
+        change = {"unicodePwd": [(ldap3.MODIFY_DELETE, [quoted(current)]), (ldap3.MODIFY_ADD, [quoted(new)])]}
+        try:
+            self._connection.modify(dn, change)
+            return self._answer()
+        except Exception as error:
+            self._translate(error)
+        finally:
+            self._forget()
+
+    def alter(self, dn: str, changes: Sequence[Change], *, unless: tuple[str, str] | None = None) -> Answer:
+        """One modify of somebody else's entry, all of it or nothing. `unless`: an attribute and a value with which nothing is changed, even if
+        somebody writes it at this very moment (RFC 4528); the answer is then ASSERTION_FAILED."""
+        wanted: dict[str, list[tuple[str, list[bytes]]]] = {}
+        for change in changes:
+            wanted.setdefault(change.attribute, []).append((VERBS[change.verb], list(change.values)))
+        controls = [] if unless is None else [(ASSERTION, True, _is_not(*unless))]
+        try:
+            self._connection.modify(dn, wanted, [*controls, (PASSWORD_POLICY, False, None)])
+            return self._answer()
+        except Exception as error:
+            self._translate(error)
+        finally:
+            self._forget()
+
     def search(
         self,
         base: str,
@@ -205,8 +263,10 @@ class Wire:
         depth: Depth = "subtree",
         size_limit: int = 0,
         page: tuple[int, bytes] | None = None,
+        controls: Sequence[tuple[str, bytes]] = (),
     ) -> Found | None:
-        """Entries under `base`; None when the base itself is not there. `page` is the size and the cookie of the page before (b"" to begin).
+        """Entries under `base`; None when the base itself is not there. `page` is the size and the cookie of the page before (b"" to begin);
+        `controls` are those that the server must understand, b"" for one without a value.
 
         No error quotes the filter, nor what a server says of it: people type passwords where their login belongs.
         """
@@ -220,6 +280,7 @@ class Wire:
                 size_limit=size_limit,
                 paged_size=page[0] if page else None,
                 paged_cookie=page[1] if page and page[1] else None,
+                controls=[(name, True, value or None) for name, value in controls],
             )
             result = self._connection.result
             code = int(result["result"])
@@ -237,6 +298,84 @@ class Wire:
         if code not in {SUCCESS, SIZE_LIMIT_EXCEEDED}:
             raise SourceMisbehaved(f"{self.address}: a search under {base} was answered by the result code {code}")
         return Found(entries, code == SIZE_LIMIT_EXCEEDED, cookie)
+
+    def ask(
+        self,
+        base: str,
+        search_filter: str,
+        attributes: Sequence[str],
+        *,
+        depth: Depth = "subtree",
+        controls: Sequence[tuple[str, bytes]] = (),
+    ) -> int:
+        """Send a search, with controls that the server must understand, and wait for nothing: its number. connectors.ldap.line reads the rest."""
+        try:
+            request = search_operation(
+                base,
+                search_filter,
+                ldap3.BASE if depth == "base" else ldap3.SUBTREE,
+                ldap3.DEREF_NEVER,
+                list(attributes),
+                0,
+                0,
+                False,  # noqa: FBT003 - ldap3's signature: not the types alone
+                False,  # noqa: FBT003 - nothing is escaped for us
+                False,  # noqa: FBT003 - nor encoded
+            )
+            number: int = self._connection.strategy.send(
+                "searchRequest", request, [(name, True, value or None) for name, value in controls]
+            )
+        except Exception as error:
+            self._translate(error)
+        finally:
+            self._forget()
+        return number
+
+    def receive(self) -> bytes:
+        """Bytes of whatever has come, without waiting: none while TLS has only had words of its own to say. Raises SourceUnreachable when the
+        connection is closed."""
+        sock = self._connection.socket
+        try:
+            sock.settimeout(0)
+            data: bytes = sock.recv(RECEIVED_AT_ONCE)
+            sock.settimeout(self._receive_seconds)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            sock.settimeout(self._receive_seconds)
+            return b""
+        except Exception as error:
+            self._translate(error)
+        if not data:
+            raise SourceUnreachable(f"{self.address}: the server closed the connection", trouble="closed")
+        return data
+
+    @property
+    def has_more(self) -> bool:
+        """Whether bytes came that no wait for the socket shows: TLS has deciphered them already."""
+        pending = getattr(self._connection.socket, "pending", None)
+        return bool(pending and pending())
+
+    def fileno(self) -> int:
+        """The socket, to be waited for."""
+        found: int = self._connection.socket.fileno()
+        return found
+
+    def read_message(self, data: bytes) -> Message:
+        """One whole message (RFC 4511 section 4.1.1). Raises SourceMisbehaved when it cannot be read."""
+        try:
+            message = decode_message_fast(data)
+            said = self._connection.strategy.decode_response_fast(message)
+            number, kind = int(message["messageID"]), said["type"]
+            controls = {str(name): bytes(control["value"] or b"") for name, control in (said.get("controls") or {}).items()}
+            if kind == "searchResEntry":
+                return Message(number=number, kind="entry", entry=_entry(said), controls=controls)
+            if kind == "intermediateResponse":
+                name, value = str(said.get("responseName") or ""), bytes(said.get("responseValue") or b"")
+                return Message(number=number, kind="note", name=name, value=value, controls=controls)
+            if kind == "searchResRef":
+                return Message(number=number, kind="other")
+            return Message(number=number, kind="done", code=int(said["result"]), words=str(said["message"] or ""), controls=controls)
+        except Exception as error:
+            self._translate(error)
 
     def close(self) -> None:
         """Say goodbye and let go of the socket; a connection that is broken already is no news."""
@@ -318,6 +457,18 @@ def _tls_trouble(address: ServerAddress, failure: Exception) -> SourceUnreachabl
     elif isinstance(failure, TimeoutError):
         trouble = "timeout"
     return SourceUnreachable(f"{address}: {text}", trouble=trouble)
+
+
+def _is_not(attribute: str, value: str) -> bytes:
+    """The filter (!(attribute=value)) as a control holds it, in BER (RFC 4511 section 4.5.1)."""
+    said = b"".join(b"\x04" + bytes([len(part)]) + part for part in (attribute.encode(), value.encode()))
+    equal = b"\xa3" + bytes([len(said)]) + said
+    return b"\xa2" + bytes([len(equal)]) + equal
+
+
+def quoted(password: str) -> bytes:
+    """As unicodePwd is written ([MS-ADTS] 3.1.1.3.1.5)."""
+    return f'"{password}"'.encode("utf-16-le")
 
 
 def _entry(item: Mapping[str, Any]) -> Entry:

@@ -14,9 +14,10 @@ from typing import Any
 
 import httpx
 
-from connectors.base import CheckStep, Clock, Trouble
+from connectors.base import CheckStep, Clock
 from connectors.breaker import Guard
 from connectors.delivery import GatewayUnreachable, NotDelivered, Outgoing, without_telling
+from connectors.https import trouble_of, words_of
 from connectors.sms.settings import SmsHttpSettings
 from connectors.sms.template import fill_body, fill_headers, fill_url
 
@@ -115,7 +116,7 @@ class HttpSms:
             arrived = is_begun or not isinstance(
                 error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout | httpx.UnsupportedProtocol
             )
-            raise GatewayUnreachable(_words(error), trouble=_trouble(error), may_have_arrived=arrived) from error
+            raise GatewayUnreachable(without_telling(words_of(error)), trouble=trouble_of(error), may_have_arrived=arrived) from error
         except httpx.InvalidURL as error:
             raise NotDelivered("the URL of the template is none", is_final=True) from error
         return answer.status_code, answer.headers, body[:MOST_BYTES]
@@ -144,26 +145,6 @@ ADVICE = {
     "tls_untrusted": "Give the authority that signed its certificate as `sms.http.ca_file`.",
     "tls_name": "The certificate is for another host: check `sms.http.url`.",
 }
-
-
-def _words(error: httpx.HTTPError) -> str:
-    """The kind of the failure and OpenSSL's or the system's own words, which never hold what was sent."""
-    return without_telling(f"{type(error).__name__}: {error}") if isinstance(error, httpx.ConnectError) else type(error).__name__
-
-
-def _trouble(error: httpx.HTTPError) -> Trouble:
-    text = str(error)
-    if isinstance(error, httpx.TimeoutException):
-        return "timeout"
-    if isinstance(error, httpx.ConnectError):
-        if "certificate has expired" in text:
-            return "tls_expired"
-        if "Hostname mismatch" in text or "IP address mismatch" in text or "doesn't match" in text:
-            return "tls_name"
-        if "CERTIFICATE_VERIFY_FAILED" in text:
-            return "tls_untrusted"
-        return "tls_failed" if "SSL" in text else "refused"
-    return "closed"
 
 
 def _retry_after(headers: httpx.Headers) -> timedelta | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+CLOCK = "idp.cli.clock"
 COMMANDS = {
     "account": "idp.cli.account:account",
     "admin": "idp.cli.admin:admin",
@@ -17,6 +18,7 @@ COMMANDS = {
     "check-config": "idp.cli.configuration:check_config",
     "client": "idp.cli.client:client",
     "connector": "idp.cli.connector:connector",
+    "cut": "idp.cli.cut:cut",
     "establishment": "idp.cli.establishment:establishment",
     "factor": "idp.cli.factor:factor",
     "keys": "idp.cli.keys:keys",
@@ -26,7 +28,11 @@ COMMANDS = {
     "outbox": "idp.cli.store:outbox",
     "pass": "idp.cli.factor:passes",
     "policy": "idp.cli.policy:policy",
+    "reload": "idp.cli.server:reload",
+    "reset": "idp.cli.reset:reset",
+    "scim": "idp.cli.scim:scim",
     "serve": "idp.cli.server:serve",
+    "stream": "idp.cli.stream:stream",
     "sync": "idp.cli.sync:sync",
     "work": "idp.cli.server:work",
     "workstation": "idp.cli.workstation:workstation",
@@ -76,6 +82,7 @@ def vestibule(ctx: click.Context, config_path: str) -> None:
     """Vestibule: sign people in to the applications of care homes."""
     from pathlib import Path
 
+    ctx.meta[CLOCK] = ctx.obj  # the clock of whoever runs commands in their own program, at their own hour; nobody's at a terminal
     ctx.obj = Path(config_path)
 
 

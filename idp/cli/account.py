@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from idp.cli.account_desk import show_stuck, unlock_account
+from idp.cli.account_links import link_account, merge_accounts, shown_links, unlink_account, unmerge_account
 from idp.cli.output import show_json, show_table
 from idp.cli.place import Place, command, fail
 from idp.people import accounts, attachments, passwords, values
@@ -18,7 +20,11 @@ from policies.passwords import BlockList
 
 @click.group()
 def account() -> None:
-    """People: create, attach, cut off, import."""
+    """People: create, attach, link, merge, cut off, import."""
+
+
+for one in (link_account, unlink_account, merge_accounts, unmerge_account, show_stuck, unlock_account):
+    account.add_command(one)
 
 
 @account.command("add")
@@ -187,7 +193,7 @@ def detach(place: Place, who: str, slug: str, *, attachment_id: str | None) -> N
 def list_accounts(place: Place, text: str, *, as_json: bool) -> None:
     """List accounts; with TEXT, those whose name or identifier begins with it."""
     with place.database.read() as tx:
-        found = tx.people.search(text, limit=1000) if text else tuple(tx.people.all())
+        found = tx.search.people(text, places=None, now=place.clock.now(), skip=0, count=1000) if text else tuple(tx.people.all())
     if as_json:
         show_json([_summary(item) for item in found])
         return
@@ -228,6 +234,7 @@ def show(place: Place, who: str) -> None:
                 {"id": item.id, "since": item.created_at, "last_active_at": item.last_active_at, "address": item.address}
                 for item in tx.sessions.open_of(found.id)
             ],
+            **shown_links(tx, found),
         }
     show_json(shown)
 
@@ -236,7 +243,8 @@ def show(place: Place, who: str) -> None:
 @click.argument("who")
 @command
 def unblock(place: Place, who: str) -> None:
-    """Forget the failed sign-ins of WHO and open what they have locked, so that the person may try again. What a directory counts is its own."""
+    """Forget the failed sign-ins of WHO and open what they have locked, so that the person may try again. What a directory counts is its own:
+    see `account unlock`."""
     from idp.signin.throttle import LoginThrottle
 
     has_directories = bool(place.config.directories)

@@ -4,6 +4,8 @@ import click
 
 from idp.cli.output import show_json, show_table
 from idp.cli.place import Place, command, fail
+from idp.desk.administrators import Administrators, Wanted
+from idp.desk.authority import Authority
 from idp.people import accounts, roles
 from idp.signin.passes import Passes
 from idp.store.base import Establishment
@@ -60,13 +62,13 @@ def list_administrators(place: Place, *, as_json: bool) -> None:
 @admin.command("give")
 @click.argument("who", metavar="WHO")
 @click.argument("role", type=click.Choice(list(roles.ROLES)))
-@click.option("--establishment", "slug", help="Where, for establishment_administrator.")
+@click.option("--establishment", "slug", help="Where; without it the role is held in the whole group.")
 @command
 def give(place: Place, who: str, role: roles.RoleName, *, slug: str | None) -> None:
     """Make WHO an administrator. From then on they are always asked a second factor."""
     with place.database.write() as tx:
         found = accounts.named(tx, who)
-        roles.give(tx, found, role, place.author, establishment=_place(tx, slug), clock=place.clock)
+        _room(place).give_in(tx, place.agent, Wanted(account=found, role=role, place=_place(tx, slug)))
         has_factor = bool(tx.factors.open_of(found.id))
     click.echo(f"{found.name} is {role}{f' at {slug}' if slug else ''}")
     if not has_factor:
@@ -79,14 +81,16 @@ def give(place: Place, who: str, role: roles.RoleName, *, slug: str | None) -> N
 @click.option("--establishment", "slug", help="Only the role at this establishment.")
 @command
 def take(place: Place, who: str, role: str | None, *, slug: str | None) -> None:
-    """End the roles of WHO, or ROLE only."""
+    """End the roles of WHO, or ROLE only. Refused for the last who administers the group: another one is made first."""
     with place.database.write() as tx:
         found = accounts.named(tx, who)
-        taken = roles.take(tx, found, place.author, role=role, establishment=_place(tx, slug), clock=place.clock)
-        is_group_without = not any(one.role == roles.GROUP for one, _ in roles.administrators(tx))
+        taken = _room(place).take_in(tx, place.agent, found, role=role, establishment=_place(tx, slug))
     click.echo(f"{found.name}: {', '.join(one.role for one in taken)} taken")
-    if is_group_without:
-        click.echo("nobody administers the group any more: `vestibule admin bootstrap` makes the next one", err=True)
+
+
+def _room(place: Place) -> Administrators:
+    authority = Authority(place.database, place.clock)
+    return Administrators(place.database, place.clock, authority=authority, tell=place.messenger.tell)
 
 
 def _place(tx: Transaction, slug: str | None) -> Establishment | None:

@@ -17,10 +17,12 @@ from zoneinfo import ZoneInfo
 import click
 
 from idp.audit import Event, EventType
-from idp.cli.output import csv_cell, plain
+from idp.cli.audit_seal import give_rights, list_streams, newest_seal, verify_trail
+from idp.cli.output import plain
 from idp.cli.place import Place, command, fail
 from idp.cli.policy_words import past_lines, place_line
 from idp.clock import CROCKFORD
+from idp.desk.csv_text import csv_cell
 from idp.people import accounts
 from idp.store.database import Transaction
 from idp.store.events import EventFilter
@@ -28,10 +30,24 @@ from idp.store.events import EventFilter
 COLUMNS = (
     "id", "at", "type", "reason", "actor", "account_id", "identifier_hash", "client_id", "establishment_id", "session_id", "grant_id",
     "connector", "zone", "zone_kind", "zone_why", "device_id", "workstation_id", "address", "network_chain", "user_agent", "amr", "acr", "request_id",
-    "decision", "details",
+    "decision", "details", "writer", "sequence", "previous", "mac",
 )  # fmt: skip
 SHOWN_OTHERWISE = frozenset(
-    {"id", "at", "type", "reason", "establishment_id", "request_id", "zone", "zone_kind", "zone_why", "decision", "details"}
+    {
+        "id",
+        "at",
+        "type",
+        "reason",
+        "establishment_id",
+        "request_id",
+        "zone",
+        "zone_kind",
+        "zone_why",
+        "decision",
+        "details",
+        "previous",
+        "mac",
+    }
 )
 FOLLOW_EVERY_SECONDS = 0.5
 
@@ -39,6 +55,10 @@ FOLLOW_EVERY_SECONDS = 0.5
 @click.group()
 def audit() -> None:
     """The audit trail."""
+
+
+for _command in (verify_trail, newest_seal, list_streams, give_rights):
+    audit.add_command(_command)
 
 
 def _filters(function: Any) -> Any:

@@ -1,9 +1,10 @@
-"""`vestibule client`: register, list, show and withdraw the applications that the configuration file does not name.
+"""`vestibule client`: register, change, list, show and withdraw the applications that the configuration file does not name.
 
 A secret is made here, shown once and kept as a digest: nobody can read it again.
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,20 @@ from pydantic import ValidationError
 from idp import registry
 from idp.cli.output import show_json, show_table
 from idp.cli.place import Place, command, fail
-from idp.config import ClientSettings, check_client
+from idp.config import ClientSettings, check_client, check_reach, check_roles
 from idp.crypto import digest
+
+LISTS = (
+    "redirect_uris",
+    "post_logout_redirect_uris",
+    "grant_types",
+    "scopes",
+    "establishments",
+    "profiles",
+    "roles",
+    "resources",
+    "audiences",
+)
 
 
 @click.group()
@@ -22,14 +35,37 @@ def client() -> None:
     """Applications that ask us to sign people in."""
 
 
+def _registration(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that `add` and `change` have in common."""
+    options = (
+        click.option("--redirect-uri", "redirect_uris", multiple=True, help="Exact redirect URI; repeat for several."),
+        click.option("--post-logout-redirect-uri", "post_logout_redirect_uris", multiple=True, help="Where a sign-out may return; repeat."),
+        click.option("--backchannel-logout-uri", help="Where logout tokens are sent."),
+        click.option(
+            "--grant-type", "grant_types", multiple=True, help="authorization_code (default), refresh_token, client_credentials; repeat."
+        ),
+        click.option("--scope", "scopes", multiple=True, help="Scope it may ask; repeat. Default: openid profile email establishment."),
+        click.option("--establishment", "establishments", multiple=True, help="Establishment it serves; repeat. Default: all."),
+        click.option("--profile", "profiles", multiple=True, help="Profile it serves; repeat. Default: all."),
+        click.option(
+            "--role",
+            "roles",
+            multiple=True,
+            metavar="PROFILE=ROLE",
+            help="What a profile is called there; repeat. Profiles that are not named have no role. Default: the profile is the role.",
+        ),
+        click.option("--resource", "resources", multiple=True, help="Resource indicator it may ask (RFC 8707); repeat."),
+        click.option("--audience", "audiences", multiple=True, help="Audience it answers for as an API, and may introspect; repeat."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 @client.command("add")
 @click.argument("client_id")
 @click.option("--name", required=True, help="Name shown to people.")
-@click.option("--redirect-uri", "redirect_uris", multiple=True, help="Exact redirect URI; repeat for several.")
-@click.option("--post-logout-redirect-uri", "post_logout_redirect_uris", multiple=True, help="Where a sign-out may return; repeat.")
-@click.option("--backchannel-logout-uri", help="Where logout tokens are sent.")
-@click.option("--grant-type", "grant_types", multiple=True, help="authorization_code (default), refresh_token, client_credentials; repeat.")
-@click.option("--scope", "scopes", multiple=True, help="Scope it may ask; repeat. Default: openid profile email establishment.")
+@_registration
 @click.option(
     "--auth-method", "token_endpoint_auth_method", help="client_secret_basic (default), client_secret_post, private_key_jwt, none."
 )
@@ -39,25 +75,18 @@ def client() -> None:
 @click.option("--native", is_flag=True, help="A native application: loopback redirect URIs match on any port.")
 @click.option("--no-pkce", is_flag=True, help="Only for a confidential client that cannot send PKCE.")
 @click.option("--consent", is_flag=True, help="Ask each person before giving this application anything.")
-@click.option("--establishment", "establishments", multiple=True, help="Establishment it serves; repeat. Default: all.")
-@click.option("--profile", "profiles", multiple=True, help="Profile it serves; repeat. Default: all.")
-@click.option("--resource", "resources", multiple=True, help="Resource indicator it may ask (RFC 8707); repeat.")
-@click.option("--audience", "audiences", multiple=True, help="Audience it answers for as an API, and may introspect; repeat.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with the secret.")
 @command
 def add(
     place: Place, /, client_id: str, *, native: bool, no_pkce: bool, consent: bool, jwks: Path | None, as_json: bool, **given: Any
 ) -> None:
     """Register the application CLIENT_ID and print its secret, once."""
-    values = {name: value for name, value in given.items() if value}
+    values = _given(given)
     if jwks is not None:
         values["jwks"] = _read_jwks(jwks)
     if native:
         values["application_type"] = "native"
-    try:
-        settings = ClientSettings(client_id=client_id, require_pkce=not no_pkce, require_consent=consent, **values)
-    except ValidationError as error:
-        fail("\n".join(f"{'.'.join(map(str, item['loc']))}: {item['msg'].removeprefix('Value error, ')}" for item in error.errors()))
+    settings = _settings({"client_id": client_id, "require_pkce": not no_pkce, "require_consent": consent, **values})
     _refuse_wrong(place, settings)
     secret = registry.new_secret(place.clock) if settings.token_endpoint_auth_method.startswith("client_secret") else None
     with place.database.write() as tx:
@@ -73,6 +102,34 @@ def add(
         return
     click.echo(f"{client_id} added")
     _show_secret(secret)
+
+
+@client.command("change")
+@click.argument("client_id")
+@click.option("--name", help="Name shown to people.")
+@_registration
+@click.option("--empty", multiple=True, type=click.Choice(LISTS), help="Take everything out of a list, for instance roles; repeat.")
+@click.option("--consent/--no-consent", default=None, help="Ask each person before giving this application anything.")
+@command
+def change(place: Place, /, client_id: str, *, empty: tuple[str, ...], consent: bool | None, **given: Any) -> None:
+    """Change what is given of the application CLIENT_ID, and nothing else; a list is replaced whole. Its secret stays."""
+    values = {**dict.fromkeys(empty, ()), **_given(given)}
+    if "roles" in empty and not given["roles"]:
+        values["roles"] = {}
+    if consent is not None:
+        values["require_consent"] = consent
+    with place.database.write() as tx:
+        found = tx.clients.get(client_id)
+        if found is None or found.ended_at is not None:
+            fail(f"no client {client_id}")
+        registry.refuse_if_configured(found.source, client_id)
+        settings = _settings({**found.settings.model_dump(), **values})
+        _refuse_wrong(place, settings)
+        _refuse_unknown_establishments(tx, settings)
+        has_changed = registry.put_client(
+            tx, settings, place.author, secret_digest=found.secret_digest, source=found.source, clock=place.clock
+        )
+    click.echo(f"{client_id} changed" if has_changed else f"{client_id} was so already")
 
 
 @client.command("list")
@@ -143,6 +200,31 @@ def end(place: Place, client_id: str, *, yes: bool) -> None:
     click.echo(f"{client_id} withdrawn: {ended.grants} grants ended")
 
 
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    """What the command line says of a registration; what it does not say is left out."""
+    values = {name: value for name, value in options.items() if value}
+    if "roles" in values:
+        values["roles"] = _read_roles(values["roles"])
+    return values
+
+
+def _read_roles(words: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for word in words:
+        profile, equals, role = word.partition("=")
+        if not equals:
+            fail(f"roles: {word!r} is not PROFILE=ROLE, for instance nurse=transmissions (nurse= for a profile without a role)")
+        found[profile] = (*found.get(profile, ()), *([role] if role else []))
+    return found
+
+
+def _settings(values: dict[str, Any]) -> ClientSettings:
+    try:
+        return ClientSettings(**values)
+    except ValidationError as error:
+        fail("\n".join(f"{'.'.join(map(str, item['loc']))}: {item['msg'].removeprefix('Value error, ')}" for item in error.errors()))
+
+
 def _read_jwks(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -151,7 +233,7 @@ def _read_jwks(path: Path) -> Any:
 
 
 def _refuse_wrong(place: Place, settings: ClientSettings) -> None:
-    findings = list(check_client(settings))
+    findings = [*check_client(settings), *check_roles(settings, place.config.profiles), *check_reach(settings, place.config)]
     for finding in findings:
         if finding.severity == "warning":
             click.secho(f"warning: {finding.path}: {finding.message}", fg="yellow", err=True)

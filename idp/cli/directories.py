@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from connectors.base import SourceMisbehaved, SourceUnreachable
+from connectors.base import PeopleSource, SourceMisbehaved, SourceUnreachable
 from idp.cli.place import Place, fail
 from idp.signin.directories import Directories
 
@@ -27,7 +27,7 @@ TROUBLES = {
 @contextmanager
 def opened(place: Place, name: str | None) -> Iterator[Directories]:
     """The directories of the configuration, or the one that is named; nothing is asked yet."""
-    from idp.app import open_directories
+    from idp.composition.sources import open_directories
 
     known = [directory.name for directory in place.config.directories]
     if not known:
@@ -40,6 +40,21 @@ def opened(place: Place, name: str | None) -> Iterator[Directories]:
         yield directories
     finally:
         directories.close()
+
+
+@contextmanager
+def readable(place: Place, name: str) -> Iterator[PeopleSource]:
+    """Whom `vestibule sync` reads: the directory of that name, or the people known of a provider that is listened to; nothing is asked yet."""
+    from idp.composition.sources import people_source, watched_providers
+    from idp.composition.stores import Stores
+
+    known = [one.name for one in (*place.config.directories, *watched_providers(place.config))]
+    if not known:
+        fail("the configuration names no directory (directories:)")
+    with people_source(Stores(place.config, place.clock, place.keyring, place.database), name) as source:
+        if source is None:
+            fail(f"no directory {name!r}; there is: {', '.join(known)}")
+        yield source
 
 
 def trouble_of(error: SourceUnreachable | SourceMisbehaved) -> str:

@@ -8,8 +8,10 @@ from typing import Any, Literal
 
 import click
 
-from idp.cli.output import csv_cell, show_json, show_table
+from idp.cli.output import show_json, show_table
 from idp.cli.place import Place, command, fail
+from idp.cli.sealed_pass import print_passes
+from idp.desk.csv_text import csv_cell
 from idp.people import accounts, factors
 from idp.people.factors import WithoutFactor
 from idp.signin.factor_throttle import FactorThrottle
@@ -142,6 +144,9 @@ def issue(place: Place, who: str, *, purpose: str, hours: int | None) -> None:
         code, given = factors.issue_pass(tx, found, kind, place.author, passes=maker, life=life, tell=place.messenger.tell)
     click.echo(f"pass to {purpose} for {found.name}, until {_minute(given.expires_at)}; shown only now:", err=True)
     click.echo(code)
+
+
+passes.add_command(print_passes)
 
 
 def _throttle(place: Place) -> FactorThrottle:

@@ -9,10 +9,10 @@ import click
 
 from connectors.base import CheckStep
 from connectors.delivery import Gateway, Outgoing
-from idp.app import open_gateways
 from idp.audit import Event, EventType, Reason
 from idp.cli.output import plain, show_json, show_table
 from idp.cli.place import Place, command, fail
+from idp.composition.outgoing import open_gateways
 from idp.messages.address import is_served, mask_email, mask_phone, parse_phone
 from idp.messages.texts import trial
 

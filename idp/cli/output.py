@@ -10,9 +10,6 @@ from typing import Any
 
 import click
 
-# A cell that begins so is a formula to a spreadsheet: what a stranger typed must not run on the desk of whoever reads the export (OWASP).
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-
 
 def show_json(value: Any) -> None:
     """One JSON document on standard output."""
@@ -31,14 +28,6 @@ def show_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None
 def plain(text: str) -> str:
     """Without control characters: a user agent must not move the cursor of whoever reads the audit trail."""
     return "".join(character if unicodedata.category(character)[0] != "C" else "\ufffd" for character in text)
-
-
-def csv_cell(value: Any) -> str:
-    """A value as a cell of a CSV file: lists as words, mappings as JSON, and never a formula."""
-    text = "" if value is None else json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
-    if isinstance(value, list | tuple):
-        text = " ".join(map(str, value))
-    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

@@ -14,9 +14,10 @@ import click
 from tqdm import tqdm
 
 from idp.cli.audit import read_instant
-from idp.cli.output import csv_cell, plain, show_json, show_table
+from idp.cli.output import plain, show_json, show_table
 from idp.cli.place import Place, command, fail
 from idp.config import load_draft
+from idp.desk.csv_text import csv_cell
 from idp.signin import replay as past
 from idp.signin.gate import KINDS_OF_SECOND_FACTOR
 from idp.signin.replay import Change, Concerned, Replay

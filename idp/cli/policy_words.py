@@ -41,6 +41,7 @@ METHODS = {
     Method.PASSWORD: "a password",
     Method.WINDOWS: "the Windows session",
     Method.UPSTREAM: "another provider",
+    Method.UPSTREAM_MFA: "another provider, with two factors",
     Method.TOTP: "a code of an authenticator application",
     Method.PASSKEY: "a passkey",
     Method.PASSKEY_VERIFIED: "a passkey with a finger or a PIN",
@@ -155,7 +156,7 @@ def _given(found: WhatIf) -> str:
 def _factors(choices: tuple[FactorChoice, ...]) -> str:
     named = []
     for choice in choices:
-        method = {"recovery": Method.RECOVERY, "pass": Method.PASS}.get(choice.kind) or Method(choice.kind)
+        method = {"upstream": Method.UPSTREAM_MFA}.get(choice.kind) or Method(choice.kind)
         shown = choice.hint or (choice.label if choice.label != choice.kind else "")
         named.append(METHODS[method] + (f" ({shown})" if shown else ""))
     return " or ".join(dict.fromkeys(named))

@@ -1,10 +1,10 @@
-"""`vestibule serve` and `vestibule work`: handed at once to idp.serve and idp.work, which are imported only then."""
+"""`vestibule serve`, `reload` and `work`: handed at once to idp.serve, idp.reload and idp.work, which are imported only then."""
 
 import os
 
 import click
 
-from idp.cli.place import Place, command
+from idp.cli.place import Place, command, operating_user
 
 
 @click.command()
@@ -18,6 +18,26 @@ def serve(place: Place) -> None:
     from idp.serve import serve as run
 
     run(place.config_path, place.author)
+
+
+@click.command()
+@command
+def reload(place: Place) -> None:
+    """Have the running server read its configuration again, without a stop.
+
+    The file is checked and tried first: when anything is wrong with it, every error is printed and the server goes on as it was. People who are
+    signing in notice nothing; server processes are replaced one after another. With several hosts, reload each.
+    """
+    from idp.reload import ask
+
+    done = False
+    for said in ask(place.config_path, operating_user()):
+        if isinstance(said, bool):
+            done = said
+        else:
+            click.echo(said)
+    if not done:
+        raise SystemExit(1)
 
 
 @click.command()

@@ -7,8 +7,8 @@ from typing import Never, Self
 import click
 from tqdm import tqdm
 
-from connectors.base import Directory
-from idp.cli.directories import in_words, opened
+from connectors.base import PeopleSource
+from idp.cli.directories import in_words, readable
 from idp.cli.output import plain, show_json, show_table
 from idp.cli.place import Place, command, fail
 from idp.lifecycle.reading import Ending
@@ -38,19 +38,19 @@ REASONS = {
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with everybody named.")
 @command
 def sync(place: Place, name: str, *, dry_run: bool, confirmed: str | None, dismissed: str | None, waiting: bool, as_json: bool) -> None:
-    """Read the whole directory NAME: import its people, keep those known up to date, end the access of those who left.
+    """Read the whole directory NAME: import its people, keep those known up to date, end the access of those who left. NAME may be a provider that is
+    listened to (Entra ID): then those who are known are asked for, one by one, and nobody is imported.
 
     A run that would end too many people (sync.brake_people, sync.brake_percent) changes nothing and waits for a human. Exit code 0: done; 3: held by
     the brake; 1: failed, or some people could not be written; 2: it could not begin, or the store went away.
     """
     if sum(map(bool, (dry_run, confirmed, dismissed, waiting))) > 1:
         fail("give one of --dry-run, --confirm, --dismiss and --waiting")
-    with opened(place, name) as directories:
+    with readable(place, name) as source:
         if waiting:
             _show_waiting(place, name, as_json=as_json)
             return
-        (directory,) = directories
-        report = _work(place, directory, confirmed, dismissed=dismissed, is_dry_run=dry_run)
+        report = _work(place, source, confirmed, dismissed=dismissed, is_dry_run=dry_run)
     if as_json:
         show_json(_as_json(report, is_dry_run=dry_run))
     else:
@@ -83,9 +83,9 @@ class Bars:
             self._bar.update(people)
 
 
-def _work(place: Place, directory: Directory, confirmed: str | None, *, dismissed: str | None, is_dry_run: bool) -> Report:
-    linking = Linking(place.config, place.clock)
-    reconciler = Reconciler(place.database, directory, linking, settings=place.config.sync, author=place.author, clock=place.clock)
+def _work(place: Place, source: PeopleSource, confirmed: str | None, *, dismissed: str | None, is_dry_run: bool) -> Report:
+    linking = Linking(place.config, place.clock, place.messenger)
+    reconciler = Reconciler(place.database, source, linking, settings=place.config.sync, author=place.author, clock=place.clock)
     with Bars() as progress:
         if dismissed is not None:
             return reconciler.dismiss(dismissed)

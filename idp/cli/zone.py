@@ -41,7 +41,7 @@ def list_zones(place: Place, /, *, slug: str | None, as_json: bool) -> None:
     if as_json:
         show_json(rows)
         return
-    names = ("zone", "kind", "networks", "egress", "guests_apart", "first_day", "last_day", "source")
+    names = ("zone", "kind", "networks", "egress", "guests_apart", "windows", "first_day", "last_day", "source")
     show_table(names, [tuple(" ".join(row[name]) if name == "networks" else row[name] for name in names) for row in rows])
 
 
@@ -52,6 +52,7 @@ def list_zones(place: Place, /, *, slug: str | None, as_json: bool) -> None:
 @click.option("--network", "networks", multiple=True, required=True, help="A network such as 192.168.4.0/24; repeat for several.")
 @click.option("--egress", is_flag=True, help="A public address that the whole site leaves by, guests perhaps too.")
 @click.option("--guests-apart", default="", help="With --egress: who declares that guests leave by another address, and when.")
+@click.option("--windows", is_flag=True, help="Its computers belong to the domain: an open Windows session signs people in.")
 @click.option("--first-day", help="First day it counts.")
 @click.option("--last-day", help="Last day it counts.")
 @command
@@ -158,6 +159,7 @@ def _plain(item: Zone, slug: str) -> dict[str, Any]:
         "networks": list(item.networks),
         "egress": item.is_egress,
         "guests_apart": item.guests_apart or None,
+        "windows": item.windows,
         "first_day": item.first_day,
         "last_day": item.last_day,
         "source": item.source,

@@ -5,9 +5,21 @@ no single field can tell. Reads no store. An unknown key is an error; `check` co
 """
 
 from connectors.settings import Duration, Secret, format_duration, parse_duration, read_secret
-from idp.config.checks import check_client
+from idp.config.audit import AuditSettings
+from idp.config.checks import check_client, check_reach, check_roles
 from idp.config.database import DatabaseSettings
-from idp.config.directories import DirectorySettings, LdapDirectorySettings, StandingSettings, SyncSettings
+from idp.config.directories import (
+    ActiveDirectoryDirectorySettings,
+    DirectorySettings,
+    EntraProviderSettings,
+    LdapDirectorySettings,
+    MappingRule,
+    OidcProviderSettings,
+    ProviderSettings,
+    StandingSettings,
+    SyncSettings,
+    WindowsSettings,
+)
 from idp.config.ephemeral import EphemeralSettings, RedisAddress, WorkSettings, redis_address
 from idp.config.factors import FactorSettings
 from idp.config.findings import Finding
@@ -30,18 +42,25 @@ from idp.config.models import (
     TokenSettings,
 )
 from idp.config.policy import PolicySettings
+from idp.config.resets import NightSettings, ResetModeSettings, ResetSettings
+from idp.config.scim import ScimSettings
+from idp.config.signals import EgressSettings, SignalSettings
 from idp.config.values import Network, is_loopback_host
 from idp.config.zones import ZoneSettings, zone_window
 
 __all__ = [
     "MICROS",
+    "ActiveDirectoryDirectorySettings",
     "AttachmentSettings",
+    "AuditSettings",
     "ClientSettings",
     "Config",
     "ContactSettings",
     "DatabaseSettings",
     "DirectorySettings",
     "Duration",
+    "EgressSettings",
+    "EntraProviderSettings",
     "EphemeralSettings",
     "EstablishmentSettings",
     "FactorSettings",
@@ -51,23 +70,34 @@ __all__ = [
     "LockoutSettings",
     "LogoutSettings",
     "MailSettings",
+    "MappingRule",
     "Network",
+    "NightSettings",
+    "OidcProviderSettings",
     "PageSettings",
     "PasswordSettings",
     "PolicySettings",
+    "ProviderSettings",
     "RedisAddress",
+    "ResetModeSettings",
+    "ResetSettings",
     "RetentionSettings",
+    "ScimSettings",
     "Secret",
     "ServerSettings",
     "SessionSettings",
+    "SignalSettings",
     "SmsSettings",
     "StandingSettings",
     "SyncSettings",
     "TokenSettings",
+    "WindowsSettings",
     "WorkSettings",
     "ZoneSettings",
     "check",
     "check_client",
+    "check_reach",
+    "check_roles",
     "format_duration",
     "is_loopback_host",
     "load",

@@ -6,20 +6,40 @@ Pure functions on the models; each yields Findings. Sources: RFC 6749 section 4.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from connectors.ldap.address import parse_server
-from connectors.ldap.filters import PLACEHOLDERS, parse_filter
-from idp.config.directories import ANY_ESTABLISHMENT, LdapDirectorySettings, MappingRule
+from idp.config.alerts import check_alerts
+from idp.config.audit import check_audit
+from idp.config.connector_checks import check_connectors
 from idp.config.ephemeral import redis_address
 from idp.config.findings import Finding
 from idp.config.message_checks import check_messages
 from idp.config.models import ClientSettings, Config, EstablishmentSettings
+from idp.config.operators import check_operators
 from idp.config.policy import check_policy
+from idp.config.reset_checks import check_resets
+from idp.config.scim_checks import check_scim
+from idp.config.signals import SCOPE_MANAGE, SCOPE_READ
 from idp.config.values import is_loopback_host
 from idp.config.zone_checks import check_levels, check_zones
+from policies.egress import may_reach
 
-KNOWN_SCOPES = frozenset({"openid", "profile", "email", "phone", "address", "offline_access", "establishment"})
+KNOWN_SCOPES = frozenset(
+    {
+        "openid",
+        "profile",
+        "email",
+        "phone",
+        "address",
+        "offline_access",
+        "establishment",
+        "establishments",
+        "scim",
+        SCOPE_READ,
+        SCOPE_MANAGE,
+    }
+)
 LOCAL_CONNECTORS = frozenset({"local"})  # what needs no directory
 LOGO_TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
 MAX_LOGO_BYTES = 65_536
@@ -53,9 +73,17 @@ def cross_check(parts: Parts) -> Iterable[Finding]:
     if not config.demo:
         yield from check_levels(parts.establishments.values())
     yield from _check_clients(parts)
-    yield from _check_directories(parts)
+    yield from check_connectors(config, tuple(parts.establishments.values()))
+    yield from check_scim(config, tuple(parts.establishments.values()))
     yield from check_messages(config)
+    yield from check_audit(config.audit)
+    if not config.demo:
+        yield from check_alerts(config)
+    yield from check_operators(config)
     yield from check_policy(config.policy, _known(parts))
+    yield from check_resets(
+        config.resets, known=_known(parts), directories=[one.name for one in config.directories], has_mail=config.mail.is_set
+    )
 
 
 def _known(parts: Parts) -> dict[str, frozenset[str]]:
@@ -172,69 +200,6 @@ def _check_establishments(parts: Parts) -> Iterable[Finding]:
             yield Finding("warning", f"{at}.contact", "no phone and no e-mail: people who cannot sign in are told to call nobody")
 
 
-def _check_directories(parts: Parts) -> Iterable[Finding]:
-    seen: set[str] = set()
-    held = sum(directory.concurrency for directory in parts.config.directories)
-    if held >= parts.config.server.threads:
-        yield Finding(
-            "warning",
-            "directories",
-            f"together they may hold {held} of the {parts.config.server.threads} threads of a server process: when they hang, applications wait too;"
-            " lower their concurrency or raise server.threads",
-        )
-    for index, directory in enumerate(parts.config.directories):
-        at = f"directories[{index}]"
-        if directory.name in seen:
-            yield Finding("error", f"{at}.name", f"{directory.name} is already used")
-        seen.add(directory.name)
-        for number, url in enumerate(directory.servers):
-            try:
-                parse_server(url, start_tls=directory.start_tls)
-            except ValueError as error:
-                yield Finding("error", f"{at}.servers[{number}]", str(error))
-        for path, written in (("scope", directory.scope), ("groups.filter", directory.groups.filter)):
-            try:
-                parse_filter(written)
-            except ValueError as error:
-                yield Finding("error", f"{at}.{path}", f"is not an LDAP filter (RFC 4515): {error}")
-        if not any(placeholder in directory.groups.filter for placeholder in PLACEHOLDERS):
-            yield Finding(
-                "error", f"{at}.groups.filter", "must name the person, by {dn} or {username}: otherwise everybody is in every group"
-            )
-        if not directory.identifiers:
-            yield Finding("error", f"{at}.identifiers", "at least one is needed")
-        if directory.ca_file is not None and not directory.ca_file.is_file():
-            yield Finding("error", f"{at}.ca_file", f"cannot read {directory.ca_file}")
-        if not directory.mapping:
-            yield Finding("warning", f"{at}.mapping", "there is no rule: nobody of this directory can sign in anywhere")
-        for number, rule in enumerate(directory.mapping):
-            yield from _check_rule(rule, directory, parts, f"{at}.mapping[{number}]")
-
-
-def _check_rule(rule: MappingRule, directory: LdapDirectorySettings, parts: Parts, at: str) -> Iterable[Finding]:
-    if not rule.group and not rule.attributes:
-        yield Finding("error", at, "names neither a group nor attributes: it would match everybody")
-    if rule.group and directory.groups.base is None:
-        yield Finding("error", f"{at}.group", "groups are not read (groups.base is null): the rule never matches")
-    if rule.profile not in parts.config.profiles:
-        yield Finding("error", f"{at}.profile", f"{rule.profile} is not one of `profiles`")
-    named = directory.attributes
-    asked = {named.username, named.email, named.number, named.given_name, named.family_name, named.phone_number, *named.others}
-    known = {name.lower() for name in asked if name}
-    for name in rule.attributes:
-        if name.lower() not in known:
-            yield Finding("error", f"{at}.attributes.{name}", "is not read: add it to attributes.others")
-    if ANY_ESTABLISHMENT in rule.establishment:
-        if rule.establishment != ANY_ESTABLISHMENT:
-            yield Finding("error", f"{at}.establishment", f"is a slug or {ANY_ESTABLISHMENT}, not both")
-        if ANY_ESTABLISHMENT not in (rule.group or ""):
-            yield Finding("error", f"{at}.establishment", f"{ANY_ESTABLISHMENT} is said by the group's name, and `group` does not hold it")
-        return
-    slugs = {establishment.slug for establishment in parts.establishments.values()}
-    if slugs and rule.establishment not in slugs:
-        yield Finding("warning", f"{at}.establishment", f"{rule.establishment} is not in this file: right only if added by command")
-
-
 def _check_logo(establishment: EstablishmentSettings, path: str) -> Iterable[Finding]:
     logo = establishment.logo
     if logo is None:
@@ -262,6 +227,8 @@ def _check_clients(parts: Parts) -> Iterable[Finding]:
             yield Finding(finding.severity, f"{at}.{finding.path}", finding.message)
         if client.token_endpoint_auth_method.startswith("client_secret") and client.secret is None:
             yield Finding("error", f"{at}.secret", "this application proves itself by a secret: give it as file:<path> or env:<NAME>")
+        for finding in check_reach(client, parts.config):
+            yield Finding(finding.severity, f"{at}.{finding.path}", finding.message)
         for number, slug in enumerate(client.establishments):
             if slug not in slugs:
                 yield Finding("warning", f"{at}.establishments[{number}]", f"{slug} is not in this file: right only if added by command")
@@ -271,6 +238,38 @@ def _check_clients(parts: Parts) -> Iterable[Finding]:
         for number, profile in enumerate(client.profiles):
             if profile not in parts.config.profiles:
                 yield Finding("error", f"{at}.profiles[{number}]", f"{profile} is not one of `profiles`: nobody could use the application")
+        for finding in check_roles(client, parts.config.profiles):
+            yield Finding(finding.severity, f"{at}.{finding.path}", finding.message)
+
+
+def check_reach(client: ClientSettings, config: Config) -> Iterable[Finding]:
+    """Whether an application can be told where it says, as far as that is known here: a name is looked up at each delivery."""
+    host = urlsplit(client.backchannel_logout_uri or "").hostname or ""
+    try:
+        address = ip_address("127.0.0.1" if host == "localhost" else host)
+    except ValueError:
+        return
+    if not may_reach(address, config.reachable_networks):
+        message = "is a private address outside egress.networks: the application would never be told"
+        yield Finding("warning", "backchannel_logout_uri", message)
+
+
+def check_roles(client: ClientSettings, profiles: Iterable[str]) -> Iterable[Finding]:
+    """What is wrong with the roles that profiles have in an application: none may be taken for those of another profile."""
+    known = {profile.casefold(): profile for profile in profiles}
+    for profile, roles in client.roles.items():
+        if profile not in known.values():
+            yield Finding("error", f"roles.{profile}", f"{profile} is not one of `profiles`")
+        elif client.profiles and profile not in client.profiles:
+            yield Finding("warning", f"roles.{profile}", f"the application is not open to {profile}: nobody gets these roles")
+        for number, role in enumerate(roles):
+            if (other := known.get(role.casefold())) is not None and other != profile:
+                yield Finding(
+                    "error", f"roles.{profile}[{number}]", f"{role} is another profile: nobody is given the role of one they do not have"
+                )
+    for profile in client.profiles if client.roles else ():
+        if profile not in client.roles:
+            yield Finding("warning", "roles", f"{profile} has no role there: write `{profile}: []` when that is meant")
 
 
 def check_client(client: ClientSettings) -> Iterable[Finding]:
@@ -303,6 +302,10 @@ def check_client(client: ClientSettings) -> Iterable[Finding]:
         yield from _check_uri(uri, f"redirect_uris[{index}]", is_native=is_native)
     for index, uri in enumerate(client.post_logout_redirect_uris):
         yield from _check_uri(uri, f"post_logout_redirect_uris[{index}]", is_native=is_native)
+    if not {SCOPE_MANAGE, SCOPE_READ}.isdisjoint(client.scopes) and "client_credentials" not in client.grant_types:
+        yield Finding(
+            "error", "grant_types", f"{SCOPE_MANAGE} and {SCOPE_READ} go with client_credentials: the application asks for itself"
+        )
     if client.backchannel_logout_uri:
         yield from _check_uri(client.backchannel_logout_uri, "backchannel_logout_uri", is_native=False)
 

@@ -5,7 +5,7 @@ is not for a URL to say.
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import time, timedelta
 from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, model_validator
@@ -69,6 +69,8 @@ class WorkSettings(Settings):
 
     lease: Duration = Field(default=timedelta(seconds=15), ge=timedelta(seconds=1), le=timedelta(minutes=10))
     """With several hosts one of them does the jobs that must be done once; when it dies, another begins after this long."""
+    reconcile_at: time | None = time(3, 30)
+    """Time of day, in `pages.time_zone`, at which every directory is read as a whole, whatever was heard from it. null: never."""
 
 
 def redis_address(url: str) -> RedisAddress:

@@ -4,10 +4,11 @@
 """
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from glob import glob
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import yaml
 from pydantic import ValidationError
@@ -96,13 +97,30 @@ class _Source:
         includes = raw.get("include") or ()
         if not isinstance(includes, list):
             return raw
-        for index, name in enumerate(includes):
-            extra = self._read_one(self.directory / str(name), str(name)) or {}
+        for index, name in self._included(includes, path):
+            extra = self._read_one(self.directory / name, name) or {}
             if "include" in extra:
-                self.findings.append(Finding("error", "include", "an included file includes no other", str(name)))
+                self.findings.append(Finding("error", "include", "an included file includes no other", name))
                 extra = {key: value for key, value in extra.items() if key != "include"}
-            self._join(raw, extra, index=index, name=str(name))
+            self._join(raw, extra, index=index, name=name)
         return raw
+
+    def _included(self, includes: Iterable[object], main: Path) -> Iterator[tuple[int, str]]:
+        """Each file once, with the place that names it; those of a pattern in the order of their names, and never the main file itself."""
+        seen = {main.resolve()}
+        for index, written in enumerate(map(str, includes)):
+            is_pattern = any(character in written for character in "*?[")
+            found = sorted(glob(written, root_dir=self.directory, recursive=True)) if is_pattern else [written]
+            files = [name for name in found if not is_pattern or (self.directory / name).is_file()]
+            if not files:
+                self.findings.append(Finding("error", f"include[{index}]", f"no file is called {written} in {self.directory.absolute()}"))
+            for name in files:
+                file = (self.directory / name).resolve()
+                if file not in seen:
+                    yield index, name
+                elif not is_pattern:
+                    self.findings.append(Finding("error", f"include[{index}]", f"{name} is read already"))
+                seen.add(file)
 
     def _join(self, raw: dict[str, Any], extra: dict[str, Any], *, index: int, name: str) -> None:
         for key, value in extra.items():
@@ -148,7 +166,14 @@ class _Source:
         return None
 
 
-class _Loader(yaml.SafeLoader):
+# Written in C where the library was built with it: a group of 400 files is read in a tenth of the time.
+if TYPE_CHECKING:
+    from yaml import SafeLoader as _Safe
+else:
+    _Safe = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_Safe):
     """YAML where a key written twice is an error: the library keeps the last in silence."""
 
 
@@ -194,7 +219,7 @@ def _items(model: type[M], raw: object, context: dict[str, Any]) -> dict[int, M]
 
 def _yaml_path(location: Iterable[int | str]) -> str:
     path = ""
-    for part in location:
+    for part in _untagged(location):
         path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
     return path
 
@@ -210,14 +235,33 @@ def _message(item: Any) -> str:
 
 
 def _settings_at(location: Iterable[int | str]) -> list[str]:
-    model: type[Settings] = Config
-    for part in location:
-        if isinstance(part, str):
-            model = _section(model.model_fields[part].annotation)
+    (model, *_), _ = _walk(location)
     return list(model.model_fields)
 
 
-def _section(annotation: Any) -> type[Settings]:
+def _untagged(location: Iterable[int | str]) -> list[int | str]:
+    """The location as the file writes it: pydantic adds the `type` by which it chose among several models."""
+    _, parts = _walk(location)
+    return parts
+
+
+def _walk(location: Iterable[int | str]) -> tuple[list[type[Settings]], list[int | str]]:
+    models: list[type[Settings]] = [Config]
+    parts: list[int | str] = []
+    for part in location:
+        tagged = [model for model in models if part in get_args(model.model_fields["type"].annotation)] if len(models) > 1 else []
+        if tagged:
+            models = tagged
+            continue
+        parts.append(part)
+        if isinstance(part, str):
+            fields = [model.model_fields[part].annotation for model in models if part in model.model_fields]
+            models = list(_sections(fields[0])) if fields else []
+    return models, parts
+
+
+def _sections(annotation: Any) -> Iterator[type[Settings]]:
     if isinstance(annotation, type) and issubclass(annotation, Settings):
-        return annotation
-    return next(found for part in annotation.__args__ if (found := _section(part)))
+        yield annotation
+    for part in get_args(annotation):
+        yield from _sections(part)

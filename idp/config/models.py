@@ -10,13 +10,21 @@ from urllib.parse import urlsplit
 from pydantic import Field
 
 from connectors.settings import Duration, LocalPath, Secret, Settings
+from idp.config.alerts import AlertSettings
+from idp.config.audit import AuditSettings
+from idp.config.console import ConsoleSettings
 from idp.config.database import DatabaseSettings
-from idp.config.directories import LdapDirectorySettings, StandingSettings, SyncSettings
+from idp.config.directories import AnyDirectory, AnyProvider, StandingSettings, SyncSettings, WindowsSettings
 from idp.config.ephemeral import EphemeralSettings, WorkSettings
 from idp.config.factors import FactorSettings
 from idp.config.messages import MailSettings, SmsSettings
+from idp.config.operators import OperatorSettings
 from idp.config.policy import PolicySettings
+from idp.config.resets import ResetSettings
+from idp.config.scim import ScimSettings
+from idp.config.signals import LOOPBACK, EgressSettings, SignalSettings
 from idp.config.values import (
+    ApplicationRole,
     ClientId,
     ListenAddress,
     Network,
@@ -139,6 +147,8 @@ class PasswordSettings(Section):
 
     block_list: LocalPath | None = None
     """A text file of words that passwords may not be made of, one a line, added to the French list that comes with the program."""
+    max_age: Duration | None = Field(default=None, ge=timedelta(days=30), le=timedelta(days=1095))
+    """After this long a local password must be changed at the next sign-in. null: never, as the CNIL and the ANSSI advise of ordinary users."""
 
 
 class AttachmentSettings(Section):
@@ -158,10 +168,12 @@ class KeySettings(Section):
 
 
 class RetentionSettings(Section):
-    """How long what has ended is kept before the sweep deletes it. Audit lines are never swept."""
+    """How long what has ended is kept before the sweep deletes it. Audit lines are purged by `audit`."""
 
     ended: Duration = timedelta(days=30)
     """Ended Sessions and Grants, with their codes and refresh tokens; told notices. Until then a second use is recognised."""
+    cuts: Duration = Field(default=timedelta(days=1096), ge=timedelta(days=30), le=timedelta(days=1830))
+    """Certificates of cuts, with what applications answered: three years, for the day when somebody asks whether a departure was acted on."""
 
 
 class LogoutSettings(Section):
@@ -267,6 +279,8 @@ class ClientSettings(Section):
     """Establishments it serves; empty: all."""
     profiles: tuple[ProfileName, ...] = ()
     """Profiles it serves; empty: all."""
+    roles: dict[ProfileName, tuple[ApplicationRole, ...]] = {}
+    """What each profile is called there: its roles of that application. A profile that is not named has none. Empty: the profile is the role."""
     default_establishment: Slug | None = None
     """The establishment to show before anybody is known."""
     id_token_signed_response_alg: Literal["RS256", "ES256"] = "RS256"  # noqa: S105 - a name, not a secret
@@ -294,7 +308,8 @@ class Config(Section):
     master_key: Secret = Field(repr=False)
     """Key that seals what the database holds, kept outside it: file:<path> or env:<NAME>. `vestibule keys new-master` makes one."""
     include: tuple[str, ...] = ()
-    """Other YAML files, relative to this one; their lists are added, their keys may not repeat."""
+    """Other YAML files, relative to this one; their lists are added, their keys may not repeat. A pattern (`homes/*.yaml`) stands for the files that
+    it fits, in the order of their names."""
     demo: bool = False
     """Allow demonstration accounts; refused on an issuer that is not loopback."""
     server: ServerSettings = ServerSettings()
@@ -311,6 +326,12 @@ class Config(Section):
     """Slowing down guesses."""
     passwords: PasswordSettings = PasswordSettings()
     """Local passwords."""
+    console: ConsoleSettings = ConsoleSettings()
+    """The administrators' console."""
+    operators: tuple[OperatorSettings, ...] = ()
+    """Who may run which commands. None: whoever can run them may all, as the operating system lets them."""
+    resets: ResetSettings = ResetSettings()
+    """Resets: who may begin one, when two people are needed, how long its halves live."""
     policy: PolicySettings = PolicySettings()
     """Who gets in with which proofs."""
     factors: FactorSettings = FactorSettings()
@@ -322,21 +343,35 @@ class Config(Section):
     attachments: AttachmentSettings = AttachmentSettings()
     """When attachments close."""
     profiles: tuple[ProfileName, ...] = PROFILES
-    """The profiles an attachment may have; applications receive them as `roles`."""
+    """The profiles an attachment may have; applications receive them as `roles`, by their own names where their registration gives them."""
     keys: KeySettings = KeySettings()
     """Signing keys."""
     retention: RetentionSettings = RetentionSettings()
     """How long what has ended is kept."""
+    audit: AuditSettings = AuditSettings()
+    """The audit trail: how long it is kept, where it is streamed."""
+    alerts: AlertSettings = AlertSettings()
+    """Mails to the establishments' contacts and the DPO about what they should look at."""
     logout: LogoutSettings = LogoutSettings()
     """Telling applications."""
+    signals: SignalSettings = SignalSettings()
+    """Telling applications more: Shared Signals streams."""
+    egress: EgressSettings = EgressSettings()
+    """Where applications may be told."""
     work: WorkSettings = WorkSettings()
     """The jobs that no request waits for."""
     pages: PageSettings = PageSettings()
     """What people see."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Detail of the structured log on standard error."""
-    directories: tuple[LdapDirectorySettings, ...] = ()
+    directories: tuple[AnyDirectory, ...] = ()
     """Directories that people sign in with, asked in this order."""
+    providers: tuple[AnyProvider, ...] = ()
+    """Upstream providers that people are sent to: Entra ID, Pro Santé Connect, any OpenID Provider."""
+    windows: tuple[WindowsSettings, ...] = ()
+    """The Windows session: Kerberos, one entry a realm."""
+    scim: tuple[ScimSettings, ...] = ()
+    """Sources that write their people and groups to us themselves (SCIM 2.0, at /scim/v2)."""
     standing: StandingSettings = StandingSettings()
     """How long a directory's word is believed."""
     sync: SyncSettings = SyncSettings()
@@ -350,6 +385,11 @@ class Config(Section):
     def is_loopback(self) -> bool:
         """Whether the issuer is on this very machine (demonstration, development)."""
         return is_loopback_host(urlsplit(self.issuer).hostname or "")
+
+    @property
+    def reachable_networks(self) -> tuple[Network, ...]:
+        """Where applications may be told, beside public addresses: on a trial, this very machine too."""
+        return (*self.egress.networks, *(LOOPBACK if self.is_loopback else ()))
 
     @property
     def uses_https(self) -> bool:

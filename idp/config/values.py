@@ -80,6 +80,7 @@ def is_loopback_host(host: str) -> bool:
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 ClientId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._~-]{1,100}$")]
 ProfileName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,59}$")]
+ApplicationRole = Annotated[str, Field(pattern=r"^[^\s\x00-\x1f\x7f]+( [^\s\x00-\x1f\x7f]+)*$", max_length=100)]
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(read_network)]
 ListenAddress = Annotated[str, AfterValidator(check_listen)]
 StoreUrl = Annotated[str, AfterValidator(resolve_url), Field(validate_default=True)]

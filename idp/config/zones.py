@@ -30,6 +30,10 @@ INSIDE = tuple(
         "::1/128",
     )
 )
+NO_WINDOWS = {
+    "shared_workstation": "people follow one another there, and the Windows session does not say who is there now",
+    "blocked": "nobody signs in there",
+}
 WIDEST_IPV4 = 8
 WIDEST_IPV6 = 16
 
@@ -71,6 +75,8 @@ class ZoneSettings(Settings):
     """A public address that the whole site leaves by, guests perhaps too. Inside only with an enrolled workstation, or with `guests_apart`."""
     guests_apart: str = Field(default="", max_length=300)
     """egress only: who declares that the guests' Wi-Fi leaves by another address, and when. Empty: nobody does."""
+    windows: bool = False
+    """Whether its computers belong to the domain: whoever has opened a Windows session there is signed in with it (`windows`)."""
     first_day: date | None = None
     """First day it counts, in the establishment's time zone."""
     last_day: date | None = None
@@ -87,6 +93,8 @@ class ZoneSettings(Settings):
         is_inside = self.kind in {"trusted", "shared_workstation"}
         if self.egress and not is_inside:
             raise ValueError(f"egress has no use on a {self.kind} zone")
+        if self.windows and self.kind in {"shared_workstation", "blocked"}:
+            raise ValueError(f"windows has no use on a {self.kind} zone: " + NO_WINDOWS[self.kind])
         public = [str(network) for network in self.networks if not is_inside_range(network)]
         if public and is_inside and not self.egress:
             raise ValueError(f"{', '.join(public)}: addresses of the internet are inside only as an egress (egress: true)")
@@ -106,4 +114,5 @@ class ZoneSettings(Settings):
             valid_until=valid_until,
             is_egress=self.egress,
             guests_apart=bool(self.guests_apart),
+            has_windows=self.windows,
         )

@@ -10,9 +10,9 @@ from datetime import datetime
 from itertools import islice
 from typing import Protocol, TypeVar
 
-from connectors.base import Directory, Identity, SourceMisbehaved
+from connectors.base import Identity, PeopleSource, SourceMisbehaved
 from idp.clock import Clock
-from idp.signin.linking import Linking, open_establishments
+from idp.signin.linking import Linking, has_new_password, open_establishments
 from idp.store.database import Transaction
 from idp.store.leases import Fenced
 from policies.lifecycle import DIRECTORY_UNPLACED, GONE, Brake, brakes, is_loss, lets_stay
@@ -45,6 +45,7 @@ class Known:
 
     digest: str
     word: str
+    password_set_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ class Reader:
     """Reads one directory."""
 
     def __init__(
-        self, directory: Directory, linking: Linking, store: Fenced, *, brake: Brake, clock: Clock, keep: Callable[[], None]
+        self, directory: PeopleSource, linking: Linking, store: Fenced, *, brake: Brake, clock: Clock, keep: Callable[[], None]
     ) -> None:
         self._directory = directory
         self._linking = linking
@@ -112,7 +113,7 @@ class Reader:
     def remember(self) -> Reading:
         """A reading that has not begun: what was known before."""
         with self._store.read() as tx:
-            known = {link.subject: Known(link.seen_digest, link.word) for link in tx.links.all(self.name)}
+            known = {link.subject: Known(link.seen_digest, link.word, link.password_set_at) for link in tx.links.all(self.name)}
         return Reading(known, self._clock.now())
 
     def read(self, reading: Reading, progress: Progress) -> None:
@@ -159,6 +160,8 @@ class Reader:
         known = reading.known.get(identity.subject)
         if known is None:
             return lets_stay(identity.state) and self.places(identity) > 0
+        if lets_stay(identity.state) and has_new_password(known.password_set_at, identity):
+            return True
         return known.digest != self._linking.digest(identity, self._linking.placements(identity, self.establishments))
 
     def _compare(self, reading: Reading, identity: Identity) -> bool:

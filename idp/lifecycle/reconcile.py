@@ -6,39 +6,53 @@ and holds them for a human, who confirms or dismisses it. Reading and comparing 
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import TypeVar
 
-from connectors.base import Directory, Identity, SourceMisbehaved, SourceUnreachable
+import structlog
+
+from connectors.base import Identity, PeopleSource, SourceMisbehaved, SourceUnreachable
 from idp.audit import Author, EventType
 from idp.clock import Clock
 from idp.config import SyncSettings
 from idp.errors import StoreUnavailable
 from idp.lifecycle.reading import Ending, Progress, Reader, Reading, batches
 from idp.lifecycle.runs import Failure, Report, Runs
-from idp.signin.linking import Linking
+from idp.signin.linking import Linking, OpenEstablishments
 from idp.store.database import Database, Transaction
 from idp.store.leases import LeaseLost
 from policies.lifecycle import GONE, Brake, Verdict, lets_stay
 
-# People a write transaction. SQLite has one writer at a time, and whoever waits for it looks again after a tenth of a second at most: without a
-# pause longer than that between transactions, a sign-in in another process would wait for the end of the run.
-BATCH = 50
-PAUSE_SECONDS = 0.12
+# People a write transaction: 15 statements each. SQLite has one writer at a time, and a cut waits for it as everybody does: ten people hold it for
+# some 15 ms, fifty for 60 to 200. The pause is longer than who waits in another process takes to look again (idp/store/gate.py), or they would wait
+# for the end of the run.
+BATCH = 10
+PAUSE_SECONDS = 0.025
 # People gone from the directory whose access had ended before: their word is brought up to date, so many a run.
 SILENT_A_RUN = 500
 
 T = TypeVar("T", Identity, Ending)
+log = structlog.get_logger(__name__)
 
 
 class Reconciler:
     """Runs for one directory, by one author. One thread at a time."""
 
     def __init__(
-        self, database: Database, directory: Directory, linking: Linking, *, settings: SyncSettings, author: Author, clock: Clock
+        self,
+        database: Database,
+        directory: PeopleSource,
+        linking: Linking,
+        *,
+        settings: SyncSettings,
+        author: Author,
+        clock: Clock,
+        refuse_to_go_on: Callable[[], None] = lambda: None,
     ) -> None:
+        """`refuse_to_go_on` is called before each transaction that writes people, and raises when there must be none any more."""
+        self._refuse_to_go_on = refuse_to_go_on
         self._directory = directory
         self._linking = linking
         self._settings = settings
@@ -125,17 +139,19 @@ class Reconciler:
         report.counts.update(_noted(reading))
         self._close(report, EventType.SYNC_DONE)
 
-    def _adopt(self, tx: Transaction, identity: Identity, establishments: Mapping[str, str]) -> str | None:
+    def _adopt(self, tx: Transaction, identity: Identity, establishments: OpenEstablishments) -> str | None:
         link = tx.links.get(self.name, identity.subject)
         if link is not None and link.word_at > identity.seen_at:
             return None  # a sign-in heard something later than our listing
+        if link is not None and link.ended_at is not None:
+            return None  # unlinked here: nobody's until a proven act
         adopted = self._linking.adopt(tx, identity, self._author, establishments=establishments)
         return "added" if adopted.is_new else "changed"
 
-    def _end(self, report: Report, endings: Sequence[Ending], establishments: Mapping[str, str], *, since: datetime) -> None:
+    def _end(self, report: Report, endings: Sequence[Ending], establishments: OpenEstablishments, *, since: datetime) -> None:
         def end(tx: Transaction, ending: Ending) -> str | None:
             link = tx.links.get(self.name, ending.subject)
-            if link is None or (link.word_at > since and lets_stay(link.word)):
+            if link is None or link.ended_at is not None or (link.word_at > since and lets_stay(link.word)):
                 return None  # a sign-in has let them in since
             word = GONE if ending.identity is None else str(ending.identity.state)
             if ending.identity is not None and lets_stay(word):
@@ -157,7 +173,11 @@ class Reconciler:
                 links = (tx.links.get(self.name, item.subject) for item in items)
                 tx.people.hold(*{link.account_id for link in links if link is not None})
                 outcomes = [write(tx, item) for item in items]
-        except StoreUnavailable:
+        except LeaseLost:
+            raise
+        except Exception:
+            # The store, or a fault of ours about one of them: which, each alone tells.
+            self._refuse_to_go_on()
             outcomes = [self._write_alone(report, item, write) for item in items]
         report.counts.update(outcome for outcome in outcomes if outcome)
 
@@ -169,7 +189,13 @@ class Reconciler:
             if error.reason != "store_conflict":
                 raise
             report.failures.append(Failure(item.subject, error.detail))
-            return "failed"
+        except LeaseLost:
+            raise
+        except Exception as fault:
+            # At every reading the same: whoever comes after them would be read never.
+            log.exception("person_broken", connector=self.name, subject=item.subject)
+            report.failures.append(Failure(item.subject, type(fault).__name__))
+        return "failed"
 
     def _forget_silent(self, reading: Reading) -> None:
         gone = []
@@ -186,6 +212,7 @@ class Reconciler:
     def _hold(self, report: Report, reading: Reading) -> None:
         subjects = {ending.subject for ending in reading.endings}
         until = self._clock.now() + self._settings.brake_hold
+        self._refuse_to_go_on()
         report.state, report.endings, report.held_until = "held", tuple(reading.endings), until
         report.counts = Counter(held=len(subjects))
         with self._store.write() as tx:
@@ -226,18 +253,36 @@ class Reconciler:
             self._runs.waiting(tx, run_id)
             tx.links.change_run(run_id, expected="held", state="confirmed")
             tx.links.release(run_id)
-        self._end(report, endings, reader.establishments, since=begun_at)
+        released_at = self._clock.now()
+        endings = self._sure(reader, endings, since=begun_at)
+        self._end(report, endings, reader.establishments, since=released_at)
         report.counts["kept"] = len(held) - len(endings)
         with self._store.write() as tx:
             tx.links.change_run(run_id, expected="confirmed", counts=dict(report.counts), ended_at=self._clock.now())
             self._runs.record(tx, report, EventType.SYNC_CONFIRMED)
         return report
 
+    def _sure(self, reader: Reader, endings: Sequence[Ending], *, since: datetime) -> list[Ending]:
+        """Those who end still. Who was asked for meanwhile, by a sign-in or while they were held, has a later word than ours: it is heard anew."""
+        sure: list[Ending] = []
+        for ending in endings:
+            self._runs.keep()
+            with self._store.read() as tx:
+                link = tx.links.get(self.name, ending.subject)
+            try:
+                again = reader.ask_again(ending.subject) if link is not None and link.word_at > since else ending
+            except (SourceUnreachable, SourceMisbehaved):
+                again = ending
+            if again is not None:
+                sure.append(again)
+        return sure
+
     def _let_others_write(self) -> None:
         self._runs.keep()
         if self._database.is_sqlite and self._has_written:
             time.sleep(PAUSE_SECONDS)
         self._has_written = True
+        self._refuse_to_go_on()
 
     def _close(self, report: Report, kind: EventType) -> None:
         with self._store.write() as tx:

@@ -62,6 +62,11 @@ class Report:
         self.detail = error.detail
 
 
+def run_lease(connector: str) -> str:
+    """The name of the lease that a run of a directory holds."""
+    return f"sync:{connector}"
+
+
 class Runs:
     """The runs of one directory, by one author."""
 
@@ -78,7 +83,7 @@ class Runs:
         """Nobody else runs this directory meanwhile; SyncRefused when somebody does."""
         with self._database.write() as tx:
             now = self._clock.now()
-            self._lease = lease = tx.leases.take(f"sync:{self._connector}", self._clock.new_id(), now=now, ttl=LEASE_TTL)
+            self._lease = lease = tx.leases.take(run_lease(self._connector), self._clock.new_id(), now=now, ttl=LEASE_TTL)
         if lease is None:
             raise SyncRefused("sync_running", f"{self._connector} is being read by another run: wait for its end")
         try:

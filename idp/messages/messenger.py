@@ -16,12 +16,14 @@ from idp.audit import Author, Event, EventType
 from idp.clock import Clock
 from idp.config import Config, micros
 from idp.crypto import Keyring
-from idp.messages.address import mask_email
-from idp.messages.texts import Language, Words, notice
+from idp.messages.address import is_served, mask_email, mask_phone, parse_phone
+from idp.messages.texts import Language, Words, notice, number_changed_sms
 from idp.store.base import Account, Establishment, Message
 from idp.store.database import Transaction
 
 SEAL = "message"
+SMS_LIFE = timedelta(hours=6)
+Untold = Literal["", "no_mail", "no_address"]
 CHANNELS: tuple[Literal["sms", "email"], ...] = ("sms", "email")
 
 
@@ -87,7 +89,7 @@ class Messenger:
         `purpose` is one of texts.NOTICES; `params` are what its sentence names: `kind` (a factor's), `hint`, `browser`. `at` is now unless given.
         What a browser or a person says of itself is cut to a line without links.
         """
-        if not self._config.mail.is_set or account.email is None or account.status == "ended" or account.is_demo:
+        if self.untold(account) or account.email is None:
             return False
         place = tx.establishments.get(account.last_establishment_id) if account.last_establishment_id else None
         language = self.language_of(account)
@@ -104,6 +106,37 @@ class Messenger:
             life=self._config.mail.notice_life,
             establishment_id=place.id if place else None,
         )
+        self._put_told(tx, account, letter, author)
+        return True
+
+    def tell_old_number(self, tx: Transaction, account: Account, *, author: Author, to: str | None = None) -> bool:
+        """By SMS, to the number that the account has until now, that it is another one; False when none can be sent there.
+
+        `to`: the number that comes, when it may be the same one written otherwise, as directories do; then nobody is told. Lock `sms` first; who
+        cannot, because they hold accounts already (a directory's word), may pass the month's cap by what others write at the same instant.
+        """
+        number, sms = _number(account.phone_number), self._config.sms
+        if not sms.is_set or number is None or account.status == "ended" or account.is_demo or not is_served(number, sms.prefixes):
+            return False
+        if number == _number(to):
+            return False
+        if not self.may_afford(tx, account.last_establishment_id):
+            return False
+        language = self.language_of(account)
+        letter = Letter(
+            channel="sms",
+            purpose="contact_changed",
+            to=number,
+            hint=mask_phone(number),
+            words=number_changed_sms(product=self.product, language=language),
+            language=language,
+            life=SMS_LIFE,
+            establishment_id=account.last_establishment_id,
+        )
+        self._put_told(tx, account, letter, author)
+        return True
+
+    def _put_told(self, tx: Transaction, account: Account, letter: Letter, author: Author) -> None:
         message = self.put(tx, account.id, letter)
         tx.events.append(
             Event(
@@ -113,10 +146,9 @@ class Messenger:
                 origin=author.origin,
                 account_id=account.id,
                 establishment_id=message.establishment_id,
-                details={"message": message.id, "channel": message.channel, "purpose": purpose, "to": message.hint},
+                details={"message": message.id, "channel": message.channel, "purpose": letter.purpose, "to": message.hint},
             )
         )
-        return True
 
     def put(self, tx: Transaction, account_id: str | None, letter: Letter, *, message_id: str | None = None) -> Message:
         """Seal a message and write it; it is due at once."""
@@ -148,6 +180,12 @@ class Messenger:
         content = json.loads(self._keyring.unseal(SEAL, message.sealed or b"", message.id))
         return Opened(content["to"], Words(content["subject"], content["text"]), content["language"])
 
+    def untold(self, account: Account) -> Untold:
+        """Why `tell` reaches somebody by no mail; "" when it does."""
+        if not self._config.mail.is_set:
+            return "no_mail"
+        return "no_address" if account.email is None or account.status == "ended" or account.is_demo else ""
+
     def may_afford(self, tx: Transaction, establishment_id: str | None) -> bool:
         """Whether one more SMS is within what this month's may cost, of all and of the establishment. Lock `sms` first: others write theirs."""
         sms = self._config.sms
@@ -167,3 +205,11 @@ class Messenger:
     def _local(self, place: Establishment | None, language: Language) -> str:
         local = self._clock.now().astimezone(ZoneInfo(place.time_zone if place else self._config.pages.time_zone))
         return f"{local:%d/%m/%Y} à {local.hour} h {local:%M}" if language == "fr" else f"{local:%d %B %Y, %H:%M}"
+
+
+def _number(text: str | None) -> str | None:
+    """In E.164, however a directory writes it; None when it is no number."""
+    try:
+        return parse_phone(text) if text else None
+    except ValueError:
+        return None

@@ -52,6 +52,11 @@ class Sender:
         self._pools = {channel: ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix=channel) for channel in ("sms", "email")}
         self._sending: dict[str, tuple[str, Future[int]]] = {}
 
+    @property
+    def is_sending(self) -> bool:
+        """Whether a try that an earlier call did not see the end of is still to be settled: the next call does."""
+        return bool(self._sending)
+
     def run_once(self) -> int:
         """Try every message that is due, a few of each channel at once; how many were tried and are settled by now.
 

@@ -219,6 +219,7 @@ def check_claims(draft: Draft) -> None:
         if asked is None:
             draft.refuse("invalid_request", Reason.INVALID_REQUEST, "The claims parameter is not valid")
         draft.found["claims"], draft.found["claims_scope"] = _allowed_claims(draft, asked)
+        draft.found["asks_auth_time"] = ((asked.get("id_token") or {}).get("auth_time") or {}).get("essential") is True
         for part in ("id_token", "userinfo"):
             demand = (asked.get(part) or {}).get("sub")
             wanted = demand.get("value") if isinstance(demand, dict) else None
@@ -290,7 +291,7 @@ def check_resources(draft: Draft) -> None:
 def read_hints(draft: Draft) -> None:
     """What only helps: state and nonce as they came, languages, who may be there, which establishment."""
     parameters = draft.parameters
-    for name in ("state", "nonce", "login_hint", "display"):
+    for name in ("state", "nonce", "login_hint"):
         draft.found[name] = parameters.get(name)
     # Kept with the Grant, in a column that holds this much.
     locales = parameters.get("claims_locales", "")
@@ -298,6 +299,8 @@ def read_hints(draft: Draft) -> None:
     draft.found["ui_locales"] = tuple(parameters.get("ui_locales", "").split())
     draft.found["acr_values"] = tuple(parameters.get("acr_values", "").split())
     draft.found["establishment_hint"] = parameters.get("establishment") or draft.proven().settings.default_establishment
+    draft.found["idp_hint"] = parameters.get("kc_idp_hint")
+    draft.found["domain_hint"] = parameters.get("domain_hint")
 
 
 CHECKS: tuple[Callable[[Draft], None], ...] = (

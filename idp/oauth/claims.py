@@ -1,8 +1,9 @@
 """Claims: what a scope or a `claims` request releases of an Account, its establishment and its attachments.
 
-Owns the mapping only; the store gave the facts, idp/oauth/tokens.py signs. OpenID Connect Core sections 5.1, 5.4 and 5.5. The `establishment`
-scope is ours: the active establishment, the sector, the roles, every valid attachment and the zone. The application decides what a role may see (R2,
-R87); being inside is no proof, so the zone is a claim beside `amr` and never in it.
+Owns the mapping only; the store gave the facts, idp/oauth/tokens.py signs. OpenID Connect Core sections 5.1, 5.4 and 5.5. Two scopes are ours:
+`establishment` (the active one, the sector and the roles there, the zone) and `establishments` (wherever else the person may use this application).
+Of attachments, only those that open the application are ever seen here. The application decides what a role may see (R2, R87); being inside is no
+proof, so the zone is a claim beside `amr` and never in it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from idp.config import ClientSettings
 from idp.store.base import Account, Attachment, Establishment
 
 SCOPES: Mapping[str, tuple[str, ...]] = {
@@ -19,8 +21,11 @@ SCOPES: Mapping[str, tuple[str, ...]] = {
     "phone": ("phone_number", "phone_number_verified"),
     "address": ("address",),
     "offline_access": (),
-    "establishment": ("establishment", "sector", "roles", "attachments", "zone", "zone_kind", "zone_why"),
+    "establishment": ("establishment", "sector", "roles", "zone", "zone_kind", "zone_why"),
+    "establishments": ("attachments",),
 }
+# An ID token travels in addresses (id_token_hint) and cookies: somebody of a whole group would not fit. Userinfo names them all.
+MOST_IN_ID_TOKEN = 20
 SUPPORTED = ("sub", *(claim for claims in SCOPES.values() for claim in claims))
 
 
@@ -35,8 +40,12 @@ class Zone:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The facts claims are made of, at one instant. `establishment` and `attachments` are empty when no claim asked needs them."""
+    """The facts claims are made of for one client, at one instant. `establishment` and `attachments` are empty when no claim asked needs them.
 
+    `attachments` are those that open the client now (`opening`), and no others.
+    """
+
+    client: ClientSettings
     account: Account
     establishment: Establishment | None
     attachments: tuple[tuple[Attachment, Establishment], ...]
@@ -44,13 +53,31 @@ class Subject:
     now: datetime
 
 
-def is_valid(attachment: Attachment, now: datetime) -> bool:
-    """Whether an attachment holds at an instant."""
-    return (
-        attachment.ended_at is None
-        and (attachment.valid_from is None or attachment.valid_from <= now)
-        and (attachment.valid_until is None or now < attachment.valid_until)
+def opening(
+    client: ClientSettings, attachments: Iterable[Attachment], places: Mapping[str, Establishment], *, now: datetime
+) -> tuple[tuple[Attachment, Establishment], ...]:
+    """The attachments that open this client now, each with its establishment; `places` are by id. The others are no business of the application."""
+    found = ((one, places[one.establishment_id]) for one in attachments if one.is_valid(now) and one.establishment_id in places)
+    return tuple(
+        (one, place)
+        for one, place in found
+        if place.ended_at is None
+        and (not client.establishments or place.slug in client.establishments)
+        and (not client.profiles or one.profile in client.profiles)
     )
+
+
+def roles_of(client: ClientSettings, attachments: Iterable[Attachment]) -> list[str]:
+    """What a person may be called in this application, by attachments that open it. Every token and every endpoint asks here."""
+    profiles = {one.profile for one in attachments}
+    if not client.roles:
+        return sorted(profiles)
+    return sorted({role for profile in profiles for role in client.roles.get(profile, ())})
+
+
+def needs_elsewhere(names: frozenset[str]) -> bool:
+    """Whether the named claims say where else the person may use the client."""
+    return not names.isdisjoint(SCOPES["establishments"])
 
 
 def held_by(scopes: Iterable[str]) -> frozenset[str]:
@@ -74,14 +101,20 @@ def released_to_id_token(scope: Iterable[str], request: Mapping[str, Any] | None
 
     The other scopes' claims are for userinfo, since a token is always issued with the code flow (section 5.4).
     """
-    establishment = SCOPES["establishment"] if "establishment" in scope else ()
-    return frozenset(establishment) | requested(request, "id_token").keys()
+    ours = {name for value in ("establishment", "establishments") if value in scope for name in SCOPES[value]}
+    return frozenset(ours) | requested(request, "id_token").keys()
+
+
+def gather_for_id_token(names: frozenset[str], subject: Subject) -> dict[str, Any]:
+    """As `gather`, without a list of attachments that is too long for a token: whoever finds none asks userinfo."""
+    is_long = len(subject.attachments) > MOST_IN_ID_TOKEN
+    return gather(names - set(SCOPES["establishments"]) if is_long else names, subject)
 
 
 def gather(names: frozenset[str], subject: Subject) -> dict[str, Any]:
     """The values of the named claims; a claim we have no value for is left out, never null or empty."""
     found = _personal(names, subject)
-    if not names.isdisjoint(SCOPES["establishment"]):
+    if not names.isdisjoint((*SCOPES["establishment"], *SCOPES["establishments"])):
         found |= _situation(names, subject)
     return {name: value for name, value in found.items() if value not in (None, "", [], {})}
 
@@ -106,26 +139,28 @@ def _personal(names: frozenset[str], subject: Subject) -> dict[str, Any]:
 
 
 def _situation(names: frozenset[str], subject: Subject) -> dict[str, Any]:
-    valid = [(attachment, place) for attachment, place in subject.attachments if is_valid(attachment, subject.now)]
     active = subject.establishment
-    here = [attachment for attachment, place in valid if active is not None and place.id == active.id]
+    here = [attachment for attachment, place in subject.attachments if active is not None and place.id == active.id]
     values: dict[str, Any] = {
         "establishment": describe(active) if active else None,
         "sector": next((attachment.sector for attachment in here if attachment.sector), None),
-        "roles": sorted({attachment.profile for attachment in here}),
-        "attachments": [
-            {
-                name: value
-                for name, value in (("establishment", describe(place)), ("profile", attachment.profile), ("sector", attachment.sector))
-                if value
-            }
-            for attachment, place in valid
-        ],
+        "roles": roles_of(subject.client, here),
+        "attachments": [_attachment(subject.client, attachment, place) for attachment, place in subject.attachments],
         "zone": subject.zone.name,
         "zone_kind": subject.zone.kind,
         "zone_why": subject.zone.why,
     }
     return {name: values[name] for name in names if name in values}
+
+
+def _attachment(client: ClientSettings, attachment: Attachment, place: Establishment) -> dict[str, Any]:
+    values = {
+        "establishment": describe(place),
+        "profile": attachment.profile,
+        "roles": roles_of(client, (attachment,)),
+        "sector": attachment.sector,
+    }
+    return {name: value for name, value in values.items() if value}
 
 
 def describe(establishment: Establishment) -> dict[str, str]:

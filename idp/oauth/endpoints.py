@@ -18,13 +18,17 @@ from idp.oauth.grants import AUTHENTICATED
 from idp.oauth.issuing import Issuing
 from idp.oauth.message import NO_STORE, ProtocolRequest, ProtocolResponse, Refusal, StandingStale, json_response, single
 from idp.oauth.server import EngineRequest
-from idp.oauth.tokens import AccessClaims
+from idp.oauth.tokens import AccessClaims, said_amr, said_auth_time
 from idp.signin.directories import AskStanding
 from idp.store.base import Grant, RefreshToken
 from idp.store.database import Database, Transaction
 from policies.assurance import ACR_ORDER
 
 SPENT_ACCESS_TOKEN = "access_token"  # noqa: S105  # the name of a kind, not a secret
+
+
+# What an API needs of a person's situation to decide, when the token's scope releases it.
+SITUATION = frozenset({"establishment", "sector", "roles"})
 
 
 class FoundToken:
@@ -50,7 +54,7 @@ def find_token(issuing: Issuing, tx: Transaction, token: str) -> FoundToken | No
     return FoundToken(refresh=row, grant=tx.grants.get(row.grant_id)) if row else None
 
 
-def make_introspection(issuing: Issuing) -> type:
+def make_introspection(issuing: Issuing, registry: ClientRegistry) -> type:
     """The introspection endpoint over `issuing`."""
 
     class Introspection(IntrospectionEndpoint):  # type: ignore[misc]  # Authlib has no types
@@ -65,19 +69,22 @@ def make_introspection(issuing: Issuing) -> type:
             # An unknown, ended or foreign token, and one made for another audience, all look alike (RFC 7662 section 2.2).
             return (
                 200,
-                (_describe(issuing, request.tx, found, client, asked=request.asked) if found else None) or {"active": False},
+                (_describe(issuing, registry, request.tx, found=found, by=client, asked=request.asked) if found else None)
+                or {"active": False},
                 NO_STORE,
             )
 
     return Introspection
 
 
-def _describe(issuing: Issuing, tx: Transaction, found: FoundToken, client: OAuthClient, *, asked: str | None) -> dict[str, Any] | None:
+def _describe(
+    issuing: Issuing, registry: ClientRegistry, tx: Transaction, *, found: FoundToken, by: OAuthClient, asked: str | None
+) -> dict[str, Any] | None:
     try:
         if found.access is not None:
-            return _describe_access(issuing, tx, found.access, client, asked=asked)
+            return _describe_access(issuing, registry, tx, access=found.access, by=by, asked=asked)
         row, grant = found.refresh, found.grant
-        if row is None or grant is None or grant.client_id != client.client_id or row.used_at is not None:
+        if row is None or grant is None or grant.client_id != by.client_id or row.used_at is not None:
             return None
         live = issuing.alive(tx, grant.id, asked=asked)
     except Refusal as refusal:
@@ -96,9 +103,9 @@ def _describe(issuing: Issuing, tx: Transaction, found: FoundToken, client: OAut
 
 
 def _describe_access(
-    issuing: Issuing, tx: Transaction, access: AccessClaims, client: OAuthClient, *, asked: str | None
+    issuing: Issuing, registry: ClientRegistry, tx: Transaction, *, access: AccessClaims, by: OAuthClient, asked: str | None
 ) -> dict[str, Any] | None:
-    if not set(client.settings.audiences) & set(access.audience):
+    if not set(by.settings.audiences) & set(access.audience):
         return None
     described: dict[str, Any] = {
         "active": True,
@@ -117,12 +124,17 @@ def _describe_access(
         return None if is_over else described
     live = issuing.alive(tx, access.grant_id, asked=asked, jti=access.jti)
     grant, account = live.grant, live.account
-    described |= {"acr": grant.acr, "amr": list(grant.amr), "auth_time": int(grant.auth_time.timestamp()), "sid": grant.session_id}
+    described |= {"acr": grant.acr, **said_amr(grant), **said_auth_time(grant), "sid": grant.session_id}
     described |= {"zone": grant.zone, "zone_kind": grant.zone_kind, "zone_why": grant.zone_why}
     if account.username:
         described["username"] = account.username
     if live.is_degraded:
         described["degraded"] = True
+    owner = registry.get(tx, access.client_id)
+    if "establishment" in access.scope and owner is not None:
+        # The roles are those of the application that the token was given to: an API is told no more than it was.
+        subject = issuing.subject(tx, owner, grant, account=account, scope=access.scope)
+        described |= gather(SITUATION & held_by(owner.scopes), subject)
     return described
 
 
@@ -210,8 +222,6 @@ class Userinfo:
     def _claims(self, tx: Transaction, access: AccessClaims, *, asked: str | None) -> ProtocolResponse:
         try:
             live = self._issuing.alive(tx, access.grant_id or "", asked=asked, jti=access.jti)
-            grant, account = live.grant, live.account
-            subject = self._issuing.subject(tx, grant, account, access.scope)
         except Refusal as ended:
             if ended.status_code == 503:
                 raise
@@ -219,6 +229,8 @@ class Userinfo:
         client = self._registry.get(tx, access.client_id)
         if client is None:
             raise Refusal("invalid_token", Reason.CLIENT_WITHDRAWN, "The access token is not valid", status=401)
+        grant, account = live.grant, live.account
+        subject = self._issuing.subject(tx, client, grant, account=account, scope=access.scope)
         names = released_to_userinfo(access.scope, grant.claims) & held_by(client.scopes)
         values = {"sub": account.id, **gather(names, subject), **({"degraded": True} if live.is_degraded else {})}
         if client.settings.userinfo_signed_response_alg:

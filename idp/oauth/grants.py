@@ -83,7 +83,7 @@ def make_authorization_code_grant(issuing: Issuing) -> type:
             grant = live.grant
             request.scope = _narrowed(None, grant.scope, request.client)
             scope = tuple(request.scope.split())
-            subject = issuing.subject(request.tx, grant, live.account, scope)
+            subject = issuing.subject(request.tx, request.client, grant, account=live.account, scope=scope)
             audience = issuing.audience(request, grant.resources)
             answer = issuing.tokens(request, live, subject, scope=scope, audience=audience, nonce=code.nonce)
             if request.client.check_grant_type("refresh_token"):
@@ -128,7 +128,7 @@ def make_refresh_token_grant(issuing: Issuing) -> type:
             live = issuing.entitled(request, row.grant_id)
             grant = live.grant
             scope = tuple(request.scope.split())
-            subject = issuing.subject(request.tx, grant, live.account, scope)
+            subject = issuing.subject(request.tx, request.client, grant, account=live.account, scope=scope)
             audience = issuing.audience(request, grant.resources)
             answer = issuing.tokens(request, live, subject, scope=scope, audience=audience, nonce=None)
             answer["refresh_token"] = successor = issuing.clock.new_token()

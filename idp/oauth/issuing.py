@@ -3,6 +3,7 @@
 Used by the grants of /token and by introspection, revocation and userinfo. Works in the request's transaction; knows nothing of Authlib's classes.
 """
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,15 +12,18 @@ from idp.clock import Clock
 from idp.config import Config
 from idp.crypto import Keyring, digest
 from idp.endings import Cause, end_grant
-from idp.oauth.claims import Subject, Zone
+from idp.oauth.claims import SCOPES, Subject, Zone, needs_elsewhere, opening, requested
 from idp.oauth.clients import OAuthClient
 from idp.oauth.message import Refusal, StandingStale
 from idp.oauth.server import EngineRequest
 from idp.oauth.tokens import Live, Mint
-from idp.signin.facts import access_of
+from idp.signin.facts import access_of, standing_attachments
 from idp.store.base import Account, Grant, RefreshToken
 from idp.store.database import Transaction
+from idp.store.grants import SourceBounds
 from policies.access import decide
+
+NO_LIMIT = timedelta(days=36_500)
 
 
 class Issuing:
@@ -35,22 +39,33 @@ class Issuing:
         self.limits = config.sessions.limits
         self.staleness_bound: timedelta = config.standing.staleness_bound
         self.grace: timedelta = config.standing.grace
+        self.upstream_life: timedelta = config.standing.upstream_life
+        directories = frozenset(directory.name for directory in (*config.directories, *config.scim))
+        self.bounds = SourceBounds(askable=self.staleness_bound + self.grace, seen=self.upstream_life, directories=directories)
 
     def alive(self, tx: Transaction, grant_id: str, *, asked: str | None, jti: str | None = None) -> Live:
         """The Grant and its Account. `asked` is the account whose directory was asked just before this transaction.
 
-        Refusal(invalid_grant) when Grant, Account, Session or attachment has ended, Refusal(temporarily_unavailable) when the directory has been
+        Refusal(invalid_grant) when Grant, Account, Session or attachment has ended, or the Session came by a provider that cannot be asked and saw
+        the person too long ago; Refusal(temporarily_unavailable) when the directory has been
         silent for longer than the grace. Raises StandingStale when it must be asked first.
         """
         now = self.clock.now()
-        found = tx.grants.alive(grant_id, now, limits=self.limits, jti=jti)
+        # Before they were asked, the silence of those that can be asked says nothing.
+        bounds = self.bounds if asked is not None else replace(self.bounds, askable=NO_LIMIT)
+        found = tx.grants.alive(grant_id, now, limits=self.limits, bounds=bounds, jti=jti)
         if found is None:
             raise Refusal("invalid_grant", Reason.GRANT_NOT_ALIVE, "The grant has ended")
-        grant, account, word_at = found
-        if word_at is None or now - word_at <= self.staleness_bound:
+        grant, account, heard = found
+        word_at, oldest_at = heard.word_at, heard.oldest_at
+        if heard.upstream_at is not None and now - heard.upstream_at > self.upstream_life:
+            raise Refusal("invalid_grant", Reason.UPSTREAM_LAPSED, "The person must sign in again")
+        if oldest_at is None or now - oldest_at <= self.staleness_bound:
             return Live(grant, account, is_degraded=False)
         if asked != account.id:
             raise StandingStale(account.id)
+        if word_at is None or now - word_at <= self.staleness_bound:
+            return Live(grant, account, is_degraded=False)
         if now - word_at > self.staleness_bound + self.grace:
             raise Refusal("temporarily_unavailable", Reason.DIRECTORY_UNREACHABLE, "The directory cannot be asked", status=503)
         return Live(grant, account, is_degraded=True)
@@ -60,24 +75,26 @@ class Issuing:
         live = self.alive(request.tx, grant_id, asked=request.asked)
         client: OAuthClient = request.client
         if client.settings.establishments or client.settings.profiles:
-            decision = decide(access_of(request.tx, live.account, client.record, now=self.clock.now()), live.grant.establishment_id)
+            access = access_of(request.tx, live.account, client.record, now=self.clock.now(), bounds=self.bounds)
+            decision = decide(access, live.grant.establishment_id)
             if not decision.is_allowed:
                 raise Refusal("invalid_grant", Reason(decision.reasons[0]), "The grant has ended")
         return live
 
-    def subject(self, tx: Transaction, grant: Grant, account: Account, scope: tuple[str, ...]) -> Subject:
-        """The facts claims are made of; the establishment and the attachments are read only when a scope or a claim needs them."""
-        needs_all = "establishment" in scope or bool(grant.claims)
-        establishment = tx.establishments.get(grant.establishment_id) if needs_all or "profile" in scope else None
-        pairs = []
-        if needs_all:
-            for attachment in tx.people.attachments(account.id):
-                is_here = establishment is not None and attachment.establishment_id == establishment.id
-                place = establishment if is_here else tx.establishments.get(attachment.establishment_id)
-                if place is not None and place.ended_at is None:
-                    pairs.append((attachment, place))
+    def subject(self, tx: Transaction, client: OAuthClient, grant: Grant, *, account: Account, scope: tuple[str, ...]) -> Subject:
+        """The facts claims are made of; the establishments and the attachments are read only as far as a scope or a claim needs them."""
+        names = {name for value in scope for name in SCOPES.get(value, ())}
+        names |= {name for part in ("id_token", "userinfo") for name in requested(grant.claims, part)}
+        is_elsewhere = needs_elsewhere(frozenset(names))
+        is_situated = is_elsewhere or not names.isdisjoint(SCOPES["establishment"])
+        establishment = tx.establishments.get(grant.establishment_id) if is_situated or "zoneinfo" in names else None
+        places = {establishment.id: establishment} if establishment is not None else {}
+        attachments = standing_attachments(tx, account.id, now=self.clock.now(), bounds=self.bounds) if is_situated else ()
+        if is_elsewhere and any(one.establishment_id not in places for one in attachments):
+            places = tx.establishments.of_account(account.id)
+        now = self.clock.now()
         zone = Zone(grant.zone, grant.zone_kind, grant.zone_why)
-        return Subject(account, establishment, tuple(pairs), zone, self.clock.now())
+        return Subject(client.settings, account, establishment, opening(client.settings, attachments, places, now=now), zone, now)
 
     def tokens(
         self,

@@ -16,7 +16,7 @@ from idp.errors import Refused
 from idp.oauth.authorize import AuthorizationRefused, Draft, respond, validate
 from idp.oauth.clients import ClientAuthenticator, ClientRegistry
 from idp.oauth.end_session import LogoutRequests
-from idp.oauth.endpoints import Userinfo, discovery, make_introspection, make_revocation
+from idp.oauth.endpoints import SPENT_ACCESS_TOKEN, Userinfo, discovery, make_introspection, make_revocation
 from idp.oauth.grants import (
     S256Only,
     make_authorization_code_grant,
@@ -65,7 +65,7 @@ class Provider:
         self._server.register_grant(make_authorization_code_grant(issuing), [S256Only(required=False)])
         self._server.register_grant(make_refresh_token_grant(issuing))
         self._server.register_grant(make_client_credentials_grant(issuing))
-        self._server.register_endpoint(make_introspection(issuing))
+        self._server.register_endpoint(make_introspection(issuing, self.registry))
         self._server.register_endpoint(make_revocation(issuing))
         self._userinfo = Userinfo(database, self.registry, issuing, ask=ask_standing)
         self.logout = LogoutRequests(config, database, self.registry, self.mint, clock)
@@ -98,6 +98,20 @@ class Provider:
     def publish(self, path: str) -> ProtocolResponse:
         """GET of one of PUBLISHED: what every application reads, the same for all."""
         return ProtocolResponse(200, self.keys.jwks() if path == "/jwks" else self._discovery, self._public)
+
+    def machine_of(self, token: str, resource: str) -> tuple[str, frozenset[str]] | None:
+        """The client that an access token of client_credentials is about, and its scopes; None for anything else, and for one that was given back.
+
+        The token is made for us, or for `resource`, which is a part of us (RFC 8707). Raises StoreUnavailable.
+        """
+        access = self.mint.read_access_token(token)
+        if access is None or access.grant_id is not None or not {self.mint.default_audience, resource} & set(access.audience):
+            return None
+        with self._database.read() as tx:
+            client = self.registry.get(tx, access.client_id)
+            if client is None or tx.grants.is_spent(SPENT_ACCESS_TOKEN, access.jti):
+                return None
+        return access.client_id, frozenset(access.scope) & client.scopes
 
     def refuse_method(self, request: ProtocolRequest, allowed: str = "GET, HEAD") -> ProtocolResponse:
         """Anything but GET of one of PUBLISHED, and what else is asked in a way that is not offered; recorded."""

@@ -23,6 +23,7 @@ from idp.oauth import claims as claim_values
 from idp.oauth.clients import OAuthClient
 from idp.oauth.keys import ALGORITHMS, Algorithm, Keys
 from idp.store.base import Account, Grant
+from policies.sessions import LONG_AGO
 
 LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 ACCEPTED: list[str] = list(ALGORITHMS)
@@ -112,9 +113,9 @@ class Mint:
             claims["scope"] = " ".join(scope)
         if live is not None and grant is not None:
             claims |= {
-                "auth_time": int(grant.auth_time.timestamp()),
+                **said_auth_time(grant),
                 "acr": grant.acr,
-                "amr": list(grant.amr),
+                **said_amr(grant),
                 "sid": grant.session_id,
                 "grant": grant.id,
                 "zone": grant.zone,
@@ -129,15 +130,15 @@ class Mint:
         now = int(self._clock.now().timestamp())
         grant = live.grant
         names = claim_values.released_to_id_token(grant.scope.split(), grant.claims) & claim_values.held_by(client.scopes)
-        claims: dict[str, Any] = claim_values.gather(names, subject) | {
+        claims: dict[str, Any] = claim_values.gather_for_id_token(names, subject) | {
             "iss": self._issuer,
             "sub": grant.account_id,
             "aud": client.client_id,
             "iat": now,
             "exp": now + self._id_seconds,
-            "auth_time": int(grant.auth_time.timestamp()),
+            **said_auth_time(grant),
             "acr": grant.acr,
-            "amr": list(grant.amr),
+            **said_amr(grant),
             "sid": grant.session_id,
             "at_hash": half_hash(access_token),
             **_degraded(live),
@@ -166,6 +167,10 @@ class Mint:
         if session_id is not None:
             claims["sid"] = session_id
         return self._sign(claims, client.settings.id_token_signed_response_alg, "logout+jwt")
+
+    def security_event(self, claims: Mapping[str, Any]) -> str:
+        """A signed Security Event Token (RFC 8417), RS256 as the interoperability profile of CAEP wants it. It never expires."""
+        return self._sign({"iss": self._issuer, "iat": int(self._clock.now().timestamp()), **claims}, "RS256", "secevent+jwt")
 
     def read_access_token(self, token: str) -> AccessClaims | None:
         """The claims of one of our access tokens that has not expired; None for anything else."""
@@ -213,6 +218,16 @@ class Mint:
             return jwt.decode(token, find_key, algorithms=ACCEPTED)
         except (JoseError, ValueError, KeyError, TypeError, RecursionError):
             return None
+
+
+def said_auth_time(grant: Grant) -> dict[str, int]:
+    """The `auth_time` claim; none at all when an upstream provider did not say when the person was there. Whoever asks for max_age is always told."""
+    return {} if grant.auth_time == LONG_AGO else {"auth_time": int(grant.auth_time.timestamp())}
+
+
+def said_amr(grant: Grant) -> dict[str, list[str]]:
+    """The `amr` claim; none at all when nothing is known of how a person was recognised, by an upstream provider that does not say."""
+    return {"amr": list(grant.amr)} if grant.amr else {}
 
 
 def _degraded(live: Live) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from idp.clock import Clock
 from idp.endings import Cause, Ended, cut_account
 from idp.errors import VestibuleError
 from idp.people import values
+from idp.signals import Occasion, account_changed
 from idp.signin.local import normalise_identifier
 from idp.store.base import Account, Establishment
 from idp.store.database import Transaction
@@ -121,6 +122,8 @@ def reinstate(tx: Transaction, account: Account, author: Author, *, clock: Clock
     if account.status != "suspended":
         raise AccountRefused("account_not_suspended", f"{account.name} is {account.status}")
     tx.people.change(account.id, clock.now(), status="active", cut_by=None)
+    occasion = Occasion(author.actor, str(EventType.ACCOUNT_REINSTATED), author.origin)
+    account_changed(tx, account.id, "enabled", occasion=occasion, clock=clock)
     _record(tx, EventType.ACCOUNT_REINSTATED, account, author, clock=clock)
 
 

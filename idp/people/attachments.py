@@ -87,4 +87,4 @@ def attach(
 
 def detach(tx: Transaction, attachment: Attachment, author: Author, *, clock: Clock) -> Ended:
     """End an attachment now, and what stood on it. Twice changes nothing."""
-    return end_attachment(tx, attachment, Cause(Reason.ATTACHMENT_LOST, author.actor, author.origin), clock=clock)
+    return end_attachment(tx, attachment, Cause.by(author, Reason.ATTACHMENT_LOST), clock=clock)

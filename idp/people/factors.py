@@ -14,8 +14,9 @@ from idp.audit import Author, Event, EventType, Reason
 from idp.clock import Clock
 from idp.endings import Cause, Ended, end_account_access, end_devices
 from idp.errors import VestibuleError
+from idp.signals import Occasion, credential_changed
 from idp.signin.devices import Tell
-from idp.signin.enrolment import WEAK_KINDS
+from idp.signin.enrolment import has_strong
 from idp.signin.passes import NewPass, Passes
 from idp.store.base import Account, Establishment, Factor, Pass
 from idp.store.database import Transaction
@@ -66,7 +67,10 @@ def reset(tx: Transaction, account: Account, author: Author, *, reason: str, clo
     for factor in chosen:
         tx.factors.end(factor.id, now)
     cause = Cause(Reason.FACTORS_TAKEN_AWAY, author.actor, author.origin)
-    keeps_strong = any(factor.kind not in WEAK_KINDS for factor in present if factor not in chosen)
+    for kind_taken in dict.fromkeys(factor.kind for factor in chosen):
+        occasion = Occasion.by(author, Reason.FACTORS_TAKEN_AWAY)
+        credential_changed(tx, account.id, kind_taken, change="revoke", occasion=occasion, clock=clock)
+    keeps_strong = has_strong(factor for factor in present if factor not in chosen)
     done = Reset(
         factors=chosen,
         recovery_codes=0 if keeps_strong else tx.recovery_codes.end_all(account.id, now),
@@ -87,9 +91,7 @@ def reset(tx: Transaction, account: Account, author: Author, *, reason: str, clo
                 "recovery_codes": done.recovery_codes,
                 "passes": done.passes,
                 "devices": done.devices,
-                "sessions": done.ended.sessions,
-                "grants": done.ended.grants,
-                "notices": done.ended.notices,
+                **done.ended.counts,
             },
         )
     )

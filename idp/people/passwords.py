@@ -8,6 +8,7 @@ from idp.audit import Author, Event, EventType, Reason
 from idp.clock import Clock
 from idp.crypto import PasswordHasher
 from idp.endings import Cause, Ended, end_account_access
+from idp.signals import Occasion, credential_changed
 from idp.store.base import Account
 from idp.store.database import Transaction
 from policies.passwords import BlockList, PasswordFacts, check
@@ -51,6 +52,8 @@ def write(tx: Transaction, account: Account, encoded: str, author: Author, *, mu
     now = clock.now()
     tx.people.set_password(account.id, encoded, must_change=must_change, now=now)
     ended = end_account_access(tx, account.id, Cause(Reason.CREDENTIAL_CHANGED, author.actor, author.origin), clock=clock)
+    occasion = Occasion.by(author, Reason.CREDENTIAL_CHANGED)
+    credential_changed(tx, account.id, "password", change="update", occasion=occasion, clock=clock)
     tx.events.append(
         Event(
             type=EventType.ACCOUNT_PASSWORD_SET,
@@ -58,7 +61,7 @@ def write(tx: Transaction, account: Account, encoded: str, author: Author, *, mu
             actor=author.actor,
             origin=author.origin,
             account_id=account.id,
-            details={"must_change": must_change, "sessions": ended.sessions, "grants": ended.grants, "notices": ended.notices},
+            details={"must_change": must_change, **ended.counts},
         )
     )
     return ended

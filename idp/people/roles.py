@@ -4,7 +4,7 @@ Each act is an Event in the caller's transaction. That administrators are always
 here.
 """
 
-from typing import Literal, get_args
+from typing import get_args
 
 from idp.audit import Author, Event, EventType
 from idp.clock import Clock
@@ -13,8 +13,10 @@ from idp.people.factors import issue_pass
 from idp.signin.passes import Passes
 from idp.store.base import Account, Establishment, Role
 from idp.store.database import Transaction
+from policies import acts
+from policies.acts import ESTABLISHMENT_ONLY, GROUP_ONLY
 
-RoleName = Literal["group_administrator", "establishment_administrator"]
+RoleName = acts.RoleName
 ROLES: tuple[str, ...] = get_args(RoleName)
 GROUP: RoleName = "group_administrator"
 LOCK = "roles"
@@ -29,18 +31,12 @@ def give(
 ) -> Role:
     """Make somebody an administrator, of the group or of one establishment. Raises RoleRefused."""
     tx.lock(LOCK)
-    if not account.is_active or account.is_break_glass or account.is_demo:
-        raise RoleRefused("account_not_fit", f"{account.name} is {_unfit(account)} and cannot administer anything")
-    if (establishment is None) != (role == GROUP):
-        raise RoleRefused("role_misplaced", f"{role} is {'for the whole group' if role == GROUP else 'for one establishment: name it'}")
-    place = establishment.id if establishment else None
-    if any(one.role == role and one.establishment_id == place for one in tx.roles.open_of(account.id)):
-        raise RoleRefused("role_there_already", f"{account.name} is {role} already")
+    refuse_unfit(tx, account, role, establishment=establishment)
     given = Role(
         id=clock.new_id(),
         account_id=account.id,
         role=role,
-        establishment_id=place,
+        establishment_id=establishment.id if establishment else None,
         given_by=author.actor[:140],
         created_at=clock.now(),
         ended_at=None,
@@ -50,21 +46,49 @@ def give(
     return given
 
 
+def refuse_unfit(tx: Transaction, account: Account, role: RoleName, *, establishment: Establishment | None) -> None:
+    """Raises RoleRefused when somebody cannot be given a role: they are not fit, it is not held there, or they have it."""
+    if not account.is_active or account.is_break_glass or account.is_demo:
+        raise RoleRefused("account_not_fit", f"{account.name} is {_unfit(account)} and cannot administer anything")
+    if role in GROUP_ONLY and establishment is not None:
+        raise RoleRefused("role_misplaced", f"{role} is for the whole group")
+    if role in ESTABLISHMENT_ONLY and establishment is None:
+        raise RoleRefused("role_misplaced", f"{role} is for one establishment: name it")
+    place = establishment.id if establishment else None
+    if any(one.role == role and one.establishment_id == place for one in tx.roles.open_of(account.id)):
+        raise RoleRefused("role_there_already", f"{account.name} is {role} already")
+
+
 def take(
-    tx: Transaction, account: Account, author: Author, *, clock: Clock, role: str | None = None, establishment: Establishment | None = None
+    tx: Transaction,
+    account: Account,
+    author: Author,
+    *,
+    clock: Clock,
+    role: str | None = None,
+    establishment: Establishment | None = None,
+    role_id: str | None = None,
 ) -> tuple[Role, ...]:
-    """End somebody's roles: all, those of one name, those at one establishment. Raises RoleRefused when there is none."""
+    """End somebody's roles: all, those of one name, those at one establishment, or one by its id.
+
+    Raises RoleRefused when there is none, and when nobody would administer the group any more.
+    """
     tx.lock(LOCK)
+    had_one = _has_administrator(tx)
     chosen = tuple(
         one
         for one in tx.roles.open_of(account.id)
-        if role in {None, one.role} and (establishment is None or one.establishment_id == establishment.id)
+        if role in {None, one.role} and role_id in {None, one.id} and (establishment is None or one.establishment_id == establishment.id)
     )
     if not chosen:
         raise RoleRefused("no_such_role", f"{account.name} has no such role")
     for one in chosen:
         tx.roles.end(one.id, clock.now())
         _record(tx, EventType.ROLE_TAKEN, one, author, clock=clock)
+    if had_one and not _has_administrator(tx):
+        raise RoleRefused(
+            "last_administrator", f"{account.name} is the last who administers the group: give the role to somebody else first"
+        )
     return chosen
 
 
@@ -88,6 +112,10 @@ def bootstrap(tx: Transaction, account: Account, author: Author, *, passes: Pass
     give(tx, account, GROUP, author, clock=clock)
     code, _ = issue_pass(tx, account, "enrol", author, passes=passes)
     return code
+
+
+def _has_administrator(tx: Transaction) -> bool:
+    return any(role.role == GROUP for role, _ in administrators(tx))
 
 
 def _unfit(account: Account) -> str:

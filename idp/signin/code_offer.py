@@ -126,18 +126,9 @@ class CodeOffers:
             label=tidy_label(label),
             hint=where.hint,
             sealed=self._codes.seal(where.factor_id, where.address),
-            last_step=None,
-            credential_digest=None,
-            credential_id=None,
-            public_key=None,
-            sign_count=None,
-            transports=None,
-            is_synced=None,
-            aaguid=None,
             enrolled_zone=permit.zone,
             last_used_at=now,
             created_at=now,
-            ended_at=None,
         )
         added = self._enrolment.add(permit, factor, origin)
         self.drop(asking.account_id, kind)

@@ -1,7 +1,7 @@
 """The directories that people sign in with, in their order, and one question to all of them: who has typed this?
 
 Owns the order of asking and the translation of the connectors' errors into reasons. A try that fails has asked every directory once, whoever it
-named, so that its work tells nothing. Opens nothing (idp/app.py does), writes nothing.
+named, so that its work tells nothing. Opens nothing (idp/composition/sources.py does), writes nothing.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -28,6 +28,7 @@ REASON_OF_STATE = {
     State.EXPIRED: Reason.DIRECTORY_EXPIRED,
     State.OUT_OF_SCOPE: Reason.DIRECTORY_OUT_OF_SCOPE,
     State.LOCKED: Reason.DIRECTORY_LOCKED,
+    State.NOT_NOW: Reason.DIRECTORY_NOT_NOW,
 }
 AskStanding = Callable[[str, Origin], None]
 """Asks the directories about an account on behalf of a request; what they say is kept when it returns (idp/lifecycle/standing.py)."""

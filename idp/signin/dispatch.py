@@ -15,17 +15,19 @@ from idp.signin.enrolment import KINDS_THAT_SHOW, SHOWING
 from idp.signin.facts import Facts, active_establishment
 from idp.signin.gate import FactorChoice, Judgement
 from idp.signin.ground import Ground
-from idp.signin.interaction import AuthorizationRequest, Finish
+from idp.signin.interaction import AuthorizationRequest, Finish, LinkLeave
 from idp.signin.step import Step, StepKind
 from idp.store.base import Account, Client, Establishment
 from policies.access import decide, usable_attachments
 from policies.assurance import ACR_ORDER, LEVEL_NEEDS_TWO_FACTORS, Missing, Need
+from policies.decision import Decision
 from policies.enrolment import ENROLMENT_NEEDS_FACTOR, ENROLMENT_SIGN_IN_TOO_OLD, Grace
-from policies.sessions import needs_fresh_authentication, over_limit
+from policies.sessions import LONG_AGO, needs_fresh_authentication, over_limit
 
 SILENT_ERROR = {
     StepKind.LOGIN: ("login_required", Reason.LOGIN_REQUIRED),
     StepKind.SELECT_ACCOUNT: ("account_selection_required", Reason.ACCOUNT_SELECTION_REQUIRED),
+    StepKind.LINK: ("interaction_required", Reason.INTERACTION_REQUIRED),
     StepKind.CONSENT: ("consent_required", Reason.CONSENT_REQUIRED),
     StepKind.CHOOSE_ESTABLISHMENT: ("interaction_required", Reason.INTERACTION_REQUIRED),
     StepKind.CHANGE_PASSWORD: ("interaction_required", Reason.INTERACTION_REQUIRED),
@@ -61,6 +63,19 @@ def _check_assurance(facts: Facts) -> Step | None:
     return _unmet(facts)
 
 
+def _check_stranger(facts: Facts) -> Step | None:
+    """Who came by a provider that does not know us proves who they are here, by a proof of now: no Session that is open may answer for them.
+
+    On their own account page they have proven it just before.
+    """
+    interaction, session = facts.interaction, facts.session
+    pending = interaction.pending_link
+    if pending is None or interaction.proof is not None:
+        return None
+    is_own = session is not None and not session.is_locked and session.account_id == pending.account_id
+    return None if is_own else Step(kind=StepKind.LINK, error="access_denied")
+
+
 def _check_person(facts: Facts) -> Step | None:
     interaction, session = facts.interaction, facts.session
     request = interaction.request
@@ -68,19 +83,22 @@ def _check_person(facts: Facts) -> Step | None:
         # A hint names who the client believes is there: somebody else's proof must not answer for them (section 3.1.2.1).
         if request and request.hinted_account_id not in {None, interaction.proof.account_id}:
             return Step(kind=StepKind.DENY, reason=Reason.LOGIN_REQUIRED, error="login_required", account=facts.account)
-        return None
-    login = Step(kind=StepKind.LOGIN, error="access_denied", account=facts.account)
+        # A passkey stands for the provider that the person is from, and no longer than its word does.
+        return Step(kind=StepKind.LOGIN, error="access_denied", account=facts.account) if facts.is_upstream_over else None
+    login = Step(kind=StepKind.LOGIN, error="access_denied", account=facts.account, is_asked_again=True)
     if session is None or facts.account is None:
-        return replace(login, account=None)
-    if session.is_locked:
-        return login
+        return replace(login, account=None, is_asked_again=False)
+    if session.is_locked or facts.is_upstream_over:
+        return replace(login, is_asked_again=session.is_locked)
     if request is None:
-        return login if interaction.step_up == "sign_in" else None
+        return login if interaction.step_up in {"sign_in", "enrol"} else None
     if request.hinted_account_id not in {None, session.account_id} or "login" in request.prompt:
         return login
     if "select_account" in request.prompt and not interaction.selected_session:
         return Step(kind=StepKind.SELECT_ACCOUNT, error="access_denied", account=facts.account)
-    if needs_fresh_authentication(session.auth_time, _max_age_seconds(request, facts.client), facts.now):
+    if needs_fresh_authentication(session.auth_time, max_age_seconds(request, facts.client), facts.now):
+        return login
+    if request.needs_auth_time and session.auth_time == LONG_AGO:
         return login
     return None
 
@@ -102,7 +120,8 @@ def _check_password(facts: Facts) -> Step | None:
     proof = facts.interaction.proof
     if proof is None or not proof.must_change_password:
         return None
-    return Step(kind=StepKind.CHANGE_PASSWORD, reason=Reason.PASSWORD_MUST_CHANGE, error="access_denied", account=facts.account)
+    reason = Reason.PASSWORD_TOO_OLD if proof.password_is_old else Reason.PASSWORD_MUST_CHANGE
+    return Step(kind=StepKind.CHANGE_PASSWORD, reason=reason, error="access_denied", account=facts.account)
 
 
 def _check_establishment(facts: Facts) -> Step | None:
@@ -128,7 +147,7 @@ def _judged(facts: Facts) -> Step:
         return Step(kind=StepKind.DENY, reason=Reason.NOTHING_SAID, error="access_denied", account=account)
     judgement = gate.judge(facts, account, place, ground)
     known = _Known(facts, judgement, ground, account, place)
-    step = known.ask() or _first(_AFTER, facts) or known.finish()
+    step = known.ask() or known.ask_to_link() or _first(_AFTER, facts) or known.finish()
     return replace(
         step, establishment=place, whereabouts=ground.whereabouts, decision=judgement.as_json() if step.kind is StepKind.DENY else None
     )
@@ -162,6 +181,39 @@ class _Known:
                 return replace(self._factor(factors), is_optional=True)
         return self._ask_to_enrol()
 
+    def ask_to_link(self) -> Step | None:
+        """Whoever has proven who they are says that both are theirs: on a shared machine somebody else may have come by the provider.
+
+        To link is to add a means of sign-in, and wants what a factor wants: with a password alone a thief would keep the Account for good.
+        """
+        pending = self.facts.interaction.pending_link
+        if pending is None:
+            return None
+        is_confirmed = pending.confirmed_by == self.account.id
+        step = Step(kind=StepKind.LINK, error="access_denied", account=self.account)
+        _, decision = self._link_leave()
+        if decision.is_allowed:
+            return None if is_confirmed else step
+        if ENROLMENT_SIGN_IN_TOO_OLD in decision.reasons:
+            return Step(kind=StepKind.LOGIN, error="access_denied", account=self.account, is_asked_again=True)
+        if ENROLMENT_NEEDS_FACTOR in decision.reasons and (factors := self._showing()):
+            return replace(self._factor(factors), is_optional=True) if is_confirmed else step
+        return replace(step, reason=Reason(decision.reasons[0]), asks_pass="enrol" in self.ground.means.passes)
+
+    def _link_leave(self) -> tuple[LinkLeave, Decision]:
+        """Whether a sign-in may be linked, and from what position; a pass is used only where nothing else would do."""
+        wanted = gate.asking(self.facts, self.judgement, self.ground, account=self.account, place=self.place)
+        bare = replace(wanted, pass_digest=None)
+        decision = gate.enrolment(self.facts, bare, self.ground)
+        used = bare
+        if not decision.is_allowed and wanted.pass_digest is not None:
+            used, decision = wanted, gate.enrolment(self.facts, wanted, self.ground)
+        return LinkLeave(signed_in_at=used.signed_in_at, pass_digest=used.pass_digest, recent=self.facts.terms.recent), decision
+
+    def _showing(self) -> tuple[FactorChoice, ...]:
+        """Factors that show that whoever is there holds one: a pass is not used up for nothing."""
+        return tuple(choice for choice in gate.all_choices(self.ground) if choice.kind in KINDS_THAT_SHOW)
+
     def finish(self) -> Step:
         """Nothing is missing."""
         facts, interaction = self.facts, self.facts.interaction
@@ -179,6 +231,8 @@ class _Known:
             closing_session_id=interaction.closing_session_id,
             consented=interaction.consented,
             interaction_digest=digest(interaction.id),
+            pending_link=interaction.pending_link,
+            link_leave=self._link_leave()[0] if interaction.pending_link else LinkLeave(),
             is_degraded=facts.is_degraded,
         )
         return Step(kind=StepKind.FINISH, account=self.account, finish=finish)
@@ -188,7 +242,7 @@ class _Known:
         if wanted.kind is Need.NOTHING:
             return None
         if wanted.kind is Need.SIGN_IN:
-            return Step(kind=StepKind.LOGIN, error="access_denied", account=self.account)
+            return Step(kind=StepKind.LOGIN, error="access_denied", account=self.account, is_asked_again=True)
         if wanted.kind is Need.UNATTAINABLE:
             return self._deny(Reason.LEVEL_NOT_REACHABLE)
         if factors := self._choices(acr):
@@ -199,7 +253,9 @@ class _Known:
         return self._enrol(kinds & self.facts.terms.offered)
 
     def _ask_to_enrol(self) -> Step | None:
-        """Nobody needs it today, but the establishment's grace is over: from the LAN, at a sign-in, the person must add a factor."""
+        """Nobody needs it today, but theirs was reset, or the establishment's grace is over: at a sign-in, the person must add a factor."""
+        if self.facts.interaction.step_up == "enrol" and not gate.has_second_factor(self.ground):
+            return self._enrol(gate.KINDS_OF_SECOND_FACTOR & self.facts.terms.offered)
         is_signing_in = self.facts.interaction.proof is not None and not self.account.is_break_glass
         if not is_signing_in or self.place.enrolment_grace_days <= 0 or gate.has_second_factor(self.ground):
             return None
@@ -214,8 +270,7 @@ class _Known:
         is_given = any(given.account_id == self.account.id and given.method in SHOWING for given in interaction.factors)
         if interaction.step_up != "second_factor" or is_given:
             return None
-        # What would not speak for a change of factors is not asked, and a pass not used up, for nothing.
-        factors = tuple(choice for choice in gate.all_choices(self.ground) if choice.kind in KINDS_THAT_SHOW)
+        factors = self._showing()
         return self._factor(factors) if factors else None
 
     def _is_spared(self, wanted: Missing) -> bool:
@@ -234,7 +289,7 @@ class _Known:
         if decision.is_allowed:
             return step
         if ENROLMENT_SIGN_IN_TOO_OLD in decision.reasons:
-            return Step(kind=StepKind.LOGIN, error="access_denied", account=self.account)
+            return Step(kind=StepKind.LOGIN, error="access_denied", account=self.account, is_asked_again=True)
         if ENROLMENT_NEEDS_FACTOR in decision.reasons and (factors := gate.all_choices(self.ground)):
             return self._factor(factors)
         if "enrol" in self.ground.means.passes:
@@ -285,7 +340,8 @@ def _check_consent(facts: Facts) -> Step | None:
     return Step(kind=StepKind.CONSENT, error="access_denied", account=facts.account, scopes=request.consent_scope)
 
 
-def _max_age_seconds(request: AuthorizationRequest, client: Client | None) -> int | None:
+def max_age_seconds(request: AuthorizationRequest, client: Client | None) -> int | None:
+    """How old a sign-in may be that answers a request: what it says, else what its client is registered with; None: any age."""
     if request.max_age_seconds is not None:
         return request.max_age_seconds
     default = client.settings.default_max_age if client else None
@@ -296,6 +352,7 @@ def _max_age_seconds(request: AuthorizationRequest, client: Client | None) -> in
 _BEFORE: tuple[Callable[[Facts], Step | None], ...] = (
     _check_client,
     _check_assurance,
+    _check_stranger,
     _check_person,
     _check_standing,
     _check_access,

@@ -13,11 +13,13 @@ from idp.audit import Author, Event, EventType, Origin, Reason
 from idp.clock import Clock
 from idp.config import FactorSettings
 from idp.errors import Refused
+from idp.signals import Occasion, credential_changed
 from idp.signin.devices import Tell
 from idp.signin.interaction import Interaction
-from idp.signin.session import still_stands
+from idp.signin.standing_proof import still_stands
 from idp.store.base import Account, Factor, Session, StoredProof
 from idp.store.database import Database, Transaction
+from idp.store.means import EnrolledFactor
 from policies.assurance import Method, strictest
 from policies.decision import Decision
 from policies.enrolment import EnrolmentFacts, may_enrol
@@ -27,6 +29,7 @@ from policies.zones import Whereabouts
 SHOWING = frozenset({Method.TOTP, Method.PASSKEY, Method.PASSKEY_VERIFIED, Method.SMS, Method.RECOVERY})
 KINDS_THAT_SHOW = frozenset({"totp", "passkey", "sms", "recovery"})
 WEAK_KINDS = frozenset({"email"})
+GIVEN_OUT = frozenset({"issued", "redeemed"})  # states of a Reset whose halves are out
 MOST_FACTORS = 12
 LONGEST_LABEL = 80
 Details = Mapping[str, str | int | bool | None]
@@ -57,10 +60,9 @@ class Asking:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permit:
-    """The rules let this person add a factor, now. `opened_by` says what did: a pass, a factor, the place. It is judged again in `add`."""
+    """The rules let this person add a factor, now. It is judged again in `add`, which writes down what opened it."""
 
     asking: Asking
-    opened_by: str
 
     @property
     def account_id(self) -> str:
@@ -103,7 +105,7 @@ class Enrolment:
             raise self.refused(asking, Reason.NO_SUCH_FACTOR, origin, kind=kind)
         if not decision.is_allowed:
             raise self.refused(asking, Reason(decision.reasons[0]), origin, kind=kind)
-        return Permit(asking=asking, opened_by=decision.trace[0].detail)
+        return Permit(asking=asking)
 
     def add(self, permit: Permit, factor: Factor, origin: Origin) -> Factor:
         """Write a factor whose first proof was right, if all that it was permitted on still stands.
@@ -146,6 +148,8 @@ class Enrolment:
                     self._event(EventType.FACTOR_REMOVED, asking.account_id, origin, session_id=asking.session_id, details=details)
                 )
                 if account is not None:
+                    occasion = Occasion(f"account:{account.id}", str(EventType.FACTOR_REMOVED), origin)
+                    credential_changed(tx, account.id, factor.kind, change="delete", occasion=occasion, clock=self._clock)
                     self._tell_of(tx, account, "factor_removed", factor, origin=origin)
         if factor is None or reason is not None:
             raise self.refused(asking, reason or Reason.NO_SUCH_FACTOR, origin)
@@ -183,6 +187,7 @@ class Enrolment:
                 has_factor=has_strong(present),
                 proved_factor_recently=self.is_recent(asking.proved_at),
                 has_pass=asking.pass_digest is not None,
+                is_being_reset=not has_strong(present) and is_desks(tx, asking.account_id),
             )
         )
 
@@ -221,6 +226,8 @@ class Enrolment:
             "first": not present,
         }
         tx.events.append(self._event(EventType.FACTOR_ENROLLED, account.id, origin, session_id=asking.session_id, details=added))
+        occasion = Occasion(f"account:{account.id}", str(EventType.FACTOR_ENROLLED), origin)
+        credential_changed(tx, account.id, factor.kind, change="create", occasion=occasion, clock=self._clock)
         self._tell_of(tx, account, "factor_added", factor, origin=origin)
 
     def _as_it_stands(self, tx: Transaction, asking: Asking) -> Asking:
@@ -233,14 +240,14 @@ class Enrolment:
             session = None
         first = asking.within.proof if asking.within is not None else None
         if first is not None:
-            if first.account_id != asking.account_id or not still_stands(tx, first) or not _is_there(tx, first.factor_id):
+            if first.account_id != asking.account_id or not still_stands(tx, first) or not is_there(tx, first.factor_id):
                 raise Refused(Reason.CREDENTIAL_CHANGED, "what they signed in with is theirs no more")
         elif (asking.session_id is not None or asking.within is not None) and (session is None or session.is_locked):
             raise Refused(Reason.GRANT_NOT_ALIVE, "the session ended, or was locked")
         if asking.proved_at is None or (asking.session_id is None and asking.within is None):
             return asking
         proofs = [*(session.proofs if session is not None else ()), *_given_in(asking)]
-        standing = (proof for proof in proofs if proof.at <= asking.proved_at and _is_there(tx, proof.factor_id))
+        standing = (proof for proof in proofs if proof.at <= asking.proved_at and is_there(tx, proof.factor_id))
         return replace(asking, proved_at=latest_proof(standing))
 
     def _tell_of(self, tx: Transaction, account: Account, purpose: str, factor: Factor, *, origin: Origin) -> None:
@@ -295,16 +302,26 @@ class Enrolment:
         )
 
 
-def has_strong(factors: Iterable[Factor]) -> bool:
+def has_strong(factors: Iterable[Factor | EnrolledFactor]) -> bool:
     """Whether one of these can count as a second factor; a code by e-mail only helps, and alone brings no recovery codes."""
     return any(factor.kind not in WEAK_KINDS for factor in factors)
+
+
+def is_desks(tx: Transaction, account_id: str) -> bool:
+    """Whether the next factor is only the desk's to let in: it has given halves of a reset out for one, or has taken the factors that were there.
+
+    The latter lasts until one is enrolled: a reset that ran out, was burnt or stopped must not leave the way open to whoever holds the password.
+    """
+    is_out = any(one.kind != "password" and one.state in GIVEN_OUT for one in tx.resets.open_of(account_id))
+    return is_out or tx.events.were_factors_taken(account_id)
 
 
 def _is_alive(session: Session, now: datetime) -> bool:
     return session.ended_at is None and now < session.expires_at
 
 
-def _is_there(tx: Transaction, factor_id: str | None) -> bool:
+def is_there(tx: Transaction, factor_id: str | None) -> bool:
+    """Whether the factor that a proof was given with has not been taken away since; proofs without one always stand."""
     if factor_id is None:
         return True
     factor = tx.factors.get(factor_id)

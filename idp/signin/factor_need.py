@@ -5,10 +5,9 @@ answer errs towards yes.
 """
 
 from dataclasses import replace
-from datetime import datetime
 
 from idp.clock import Clock
-from idp.store.base import Account, Attachment
+from idp.store.base import Account
 from idp.store.database import Transaction
 from policies.assurance import PHISHING_RESISTANT, SECOND_FACTOR, TOLERANT
 from policies.rules import RuleSet, SignInFacts
@@ -31,7 +30,7 @@ class FactorNeed:
         now = self._clock.now()
         profiles: dict[str, set[str]] = {}
         for attachment in tx.people.attachments(account.id):
-            if is_valid(attachment, now):
+            if attachment.is_valid(now):
                 profiles.setdefault(attachment.establishment_id, set()).add(attachment.profile)
         for establishment_id, found in profiles.items():
             place = tx.establishments.get(establishment_id)
@@ -48,9 +47,3 @@ class FactorNeed:
             if place.regulatory_level != TOLERANT or any(one.proof in WANTED for ruling in rulings for one in ruling.requirements):
                 return True
         return False
-
-
-def is_valid(attachment: Attachment, now: datetime) -> bool:
-    """Whether an Attachment counts at `now`."""
-    is_begun = attachment.valid_from is None or attachment.valid_from <= now
-    return attachment.ended_at is None and is_begun and (attachment.valid_until is None or now < attachment.valid_until)

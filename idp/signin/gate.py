@@ -11,7 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from idp.signin.devices import spares_until
-from idp.signin.enrolment import WEAK_KINDS, Asking, latest_proof
+from idp.signin.enrolment import Asking, has_strong, latest_proof
 from idp.signin.facts import Facts, profiles_at
 from idp.signin.ground import Ground
 from idp.signin.interaction import DeviceUse, Grounds
@@ -24,6 +24,7 @@ from policies.zones import ADDRESS_DOUBTFUL
 
 OWN_PAGES = ""  # no application asks: that is known
 METHOD_OF_KIND = {"passkey": Method.PASSKEY, "totp": Method.TOTP, "sms": Method.SMS, "email": Method.EMAIL}
+UPSTREAM_KIND = "upstream"  # to be sent back to the provider that the person came by, for two factors
 KINDS_OF_SECOND_FACTOR = frozenset({"passkey", "totp", "sms"})
 # Given by a factor of one's own in this browser: what is on paper, or was handed over, is not a reason to trust the browser.
 REMEMBERABLE = frozenset({Method.TOTP, Method.PASSKEY, Method.PASSKEY_VERIFIED, Method.SMS})
@@ -31,7 +32,8 @@ REMEMBERABLE = frozenset({Method.TOTP, Method.PASSKEY, Method.PASSKEY_VERIFIED, 
 
 @dataclass(frozen=True, slots=True)
 class FactorChoice:
-    """One way to give a second proof: its kind ("recovery" and "pass" beside the kinds of Factors), and which Factor, as far as it may be shown."""
+    """One way to give a second proof: its kind ("recovery", "pass" and "upstream" beside the kinds of Factors), and which Factor or provider, as far
+    as it may be shown."""
 
     kind: str
     factor_id: str | None = None
@@ -102,13 +104,20 @@ def choices(
     """The second proofs that would bring this sign-in further; a code by e-mail, for one, most often would not."""
     present = _missing(judgement.proofs, facts, judgement, account=account, place=place, acr=acr)
     found = []
-    for choice in all_choices(ground):
-        method = METHOD_OF_KIND.get(choice.kind) or Method(choice.kind)
+    for choice in (*_upstream_choice(facts, judgement), *all_choices(ground)):
+        method = Method.UPSTREAM_MFA if choice.kind == UPSTREAM_KIND else METHOD_OF_KIND.get(choice.kind) or Method(choice.kind)
         then = (*judgement.proofs, StoredProof(method=method, at=facts.now, factor_id=choice.factor_id))
         after = _missing(then, facts, judgement, account=account, place=place, acr=acr)
         if after != present and after.kind is not Need.UNATTAINABLE:
             found.append(choice)
     return tuple(found)
+
+
+def _upstream_choice(facts: Facts, judgement: Judgement) -> tuple[FactorChoice, ...]:
+    """Who came by a provider that can be asked for two factors may give them there; `choices` leaves it out where it would not help."""
+    came_by = judgement.facts.connector
+    label = facts.terms.mfa_providers.get(came_by) if came_by is not None else None
+    return (FactorChoice(UPSTREAM_KIND, label=label),) if label is not None else ()
 
 
 def all_choices(ground: Ground) -> tuple[FactorChoice, ...]:
@@ -134,6 +143,7 @@ def asking(facts: Facts, judgement: Judgement, ground: Ground, *, account: Accou
         proved_at=latest_proof(judgement.proofs),
         session_id=session.id if session is not None and session.account_id == account.id else None,
         pass_digest=interaction.pass_digest,
+        within=interaction,
     )
 
 
@@ -166,7 +176,7 @@ def grace_of(facts: Facts, ground: Ground, *, account: Account, place: Establish
 
 def has_second_factor(ground: Ground) -> bool:
     """Whether a factor is enrolled that can count as a second one."""
-    return any(factor.kind not in WEAK_KINDS for factor in ground.means.factors)
+    return has_strong(ground.means.factors)
 
 
 def may_remember(place: Establishment, ground: Ground) -> bool:
@@ -223,7 +233,7 @@ def _proofs(facts: Facts, account: Account, place: Establishment, ground: Ground
     interaction, session = facts.interaction, facts.session
     if interaction.proof is not None:
         first = interaction.proof
-        found = [StoredProof(method=first.method, at=first.auth_time, factor_id=first.factor_id)]
+        found = [StoredProof(method=first.method, at=first.auth_time, factor_id=first.factor_id, upstream_acr=first.upstream_acr)]
         if session is not None and _is_unlocking(facts, session):
             found.extend(_shown_in(session)[1:])
     else:
@@ -256,7 +266,7 @@ def _is_unlocking(facts: Facts, session: Session) -> bool:
 
 
 def _given(proofs: Iterable[StoredProof]) -> list[Given]:
-    return [Given(Method(proof.method), proof.at) for proof in proofs]
+    return [Given(Method(proof.method), proof.at, proof.upstream_acr) for proof in proofs]
 
 
 def _assess(proofs: Iterable[StoredProof], place: Establishment) -> Assurance:

@@ -38,21 +38,28 @@ class AuthorizationRequest:
     code_challenge: str | None = None
     prompt: frozenset[str] = frozenset()
     max_age_seconds: int | None = None
+    asks_auth_time: bool = False  # as an essential claim of the ID token
     ui_locales: tuple[str, ...] = ()
     claims_locales: str | None = None
     login_hint: str | None = None
     hinted_account_id: str | None = None  # from id_token_hint, or the claims parameter's sub value
     acr_values: tuple[str, ...] = ()
     essential_acr: tuple[str, ...] = ()
-    display: str | None = None
     claims: Mapping[str, Any] | None = None
     resources: tuple[str, ...] = ()
     establishment_hint: str | None = None  # slug, from the `establishment` parameter
+    idp_hint: str | None = None  # name of an upstream provider, from `kc_idp_hint`
+    domain_hint: str | None = None  # the domain whose provider is meant
 
     @property
     def consent_scope(self) -> tuple[str, ...]:
         """All that the person would give: the scopes, and those whose claims are asked one by one."""
         return (*self.scope, *self.claims_scope)
+
+    @property
+    def needs_auth_time(self) -> bool:
+        """Whether the answer must say when the person was there (OpenID Connect Core section 2)."""
+        return self.asks_auth_time or self.max_age_seconds is not None
 
     @property
     def is_silent(self) -> bool:
@@ -64,7 +71,8 @@ class AuthorizationRequest:
 class Proof:
     """Who a connector said is there, when, and by what means: `method` for the rules, `amr` (RFC 8176) and `acr` for the trail of this proof alone.
 
-    `factor_id` is the passkey of somebody who signed in with that and nothing else.
+    `factor_id` is the passkey of somebody who signed in with that and nothing else. `upstream_acr`: how an upstream provider says that it was proven,
+    where it is trusted to say so; `arrived_at`: when its word reached us, since the person may have been there hours before.
     """
 
     account_id: str
@@ -75,12 +83,38 @@ class Proof:
     method: str = Method.PASSWORD
     factor_id: str | None = None
     must_change_password: bool = False
+    password_is_old: bool = False  # that is why
     credential_at: datetime | None = None  # when the local password that was proven was set: the proof dies with it
+    upstream_acr: str | None = None
+    arrived_at: datetime | None = None
+
+    @property
+    def reached_us_at(self) -> datetime:
+        """When it was shown to us."""
+        return self.arrived_at or self.auth_time
 
     @property
     def is_local(self) -> bool:
         """Whether the proof is a password that is kept here."""
         return self.connector == LOCAL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingLink:
+    """Somebody whom an upstream provider vouches for and who is nobody here yet: linked at the end, to whoever proves who they are.
+
+    `refresh_seal`: the provider's refresh token, sealed, as hexadecimal digits. `account_id`: whose own account page it was begun on, which is proof
+    of that side; `confirmed_by`: who has said, having proven who they are, that both are theirs.
+    """
+
+    connector: str
+    subject: str
+    label: str
+    shown_name: str
+    arrived_at: datetime
+    refresh_seal: str | None = None
+    account_id: str | None = None
+    confirmed_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +126,7 @@ class Interaction:
     created_at: datetime
     request: AuthorizationRequest | None
     return_to: str = "/account"  # where to go when `request` is None; always one of our own paths
-    step_up: str | None = None  # asked by our own pages of who is signed in: "sign_in", the first proof again, or "second_factor"
+    step_up: str | None = None  # asked by our own pages of who is signed in: "sign_in", the first proof again, "second_factor", or "enrol"
     proof: Proof | None = None
     factors: tuple[FactorProof, ...] = ()
     factor_kind: str | None = None  # which of several second factors the person wants to use, or to add
@@ -100,11 +134,19 @@ class Interaction:
     pass_digest: str | None = None  # of a pass to add a first factor: checked, and used up with the addition
     declined: bool = False  # the person goes on without what the client would have liked
     selected_session: bool = False  # prompt=select_account: the person chose to go on as the Session's person
+    came_to: str | None = None  # the slug of the establishment by whose address the person came to our own pages: a hint
     establishment_id: str | None = None
     consented: bool = False
     closing_session_id: str | None = None
     restarts: int = 0
     sign_outs: int = 0  # how often somebody had signed out in this browser when the proof was made
+    upstream: str | None = None  # the provider that the person was sent to last
+    upstream_problem: str | None = None  # why nothing came of it, as a reason code
+    upstream_sent: tuple[
+        str, ...
+    ] = ()  # what for the browser was sent to a provider without being asked: once each, so that it does not go round
+    pending_link: PendingLink | None = None
+    ticket_refused: bool = False  # a Windows session was shown on this page and signed nobody in: it is not asked for again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +183,19 @@ class Grounds:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LinkLeave:
+    """From what position a person links a sign-in of theirs, which is to add a means of sign-in: as for a factor (policies/enrolment.py).
+
+    `signed_in_at`: when their first proof was given, None when nobody knows; `pass_digest`: of an enrolment pass that was checked; `recent`: how
+    long a factor that was shown speaks for it.
+    """
+
+    signed_in_at: datetime | None = None
+    pass_digest: str | None = None
+    recent: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finish:
     """All that is needed to write Session, Grant and code: the end of a sign-in.
 
@@ -160,6 +215,8 @@ class Finish:
     closing_session_id: str | None = None
     consented: bool = False
     interaction_digest: str | None = None  # spent with what it opens; None when no page was shown
+    pending_link: PendingLink | None = None  # somebody of a provider, who both sides say is this person
+    link_leave: LinkLeave = LinkLeave()
     is_degraded: bool = False  # the person's directory could not be asked, and its last word is used for a while
 
 
@@ -226,10 +283,15 @@ def _decode(stored: bytes, interaction_id: str) -> Interaction:
         for name in ("scope", "claims_scope", "ui_locales", "acr_values", "essential_acr", "resources"):
             request[name] = tuple(request.get(name, ()))  # one that an earlier release stored may lack a newer name
         request["prompt"] = frozenset(request["prompt"])
+        request.pop("display", None)  # which an earlier release kept, and nothing read
         raw["request"] = AuthorizationRequest(**request)
     if raw["proof"] is not None:
         proof = raw["proof"]
-        instants = {name: datetime.fromisoformat(proof[name]) for name in ("auth_time", "credential_at") if proof.get(name)}
+        instants = {name: datetime.fromisoformat(proof[name]) for name in ("auth_time", "credential_at", "arrived_at") if proof.get(name)}
         raw["proof"] = Proof(**{**proof, **instants, "amr": tuple(proof["amr"])})
+    raw["upstream_sent"] = tuple(raw.get("upstream_sent", ()))
+    if raw.get("pending_link") is not None:
+        pending = raw["pending_link"]
+        raw["pending_link"] = PendingLink(**{**pending, "arrived_at": datetime.fromisoformat(pending["arrived_at"])})
     raw["factors"] = tuple(FactorProof(**{**given, "at": datetime.fromisoformat(given["at"])}) for given in raw.get("factors", ()))
     return Interaction(**raw)

@@ -21,10 +21,12 @@ from idp.signin.devices import recognise
 from idp.signin.directories import Directories, Recognition
 from idp.signin.ground import Visitor
 from idp.signin.interaction import Proof
-from idp.signin.linking import CONFLICT, Adopted, Linking, open_establishments
+from idp.signin.linking import CONFLICT, Adopted, Linking, NotKept, open_establishments
 from idp.signin.local import ACR_PASSWORD, AMR_PASSWORD, CONNECTOR, Candidate, find_candidate, normalise_identifier, verify
-from idp.signin.spray_watch import INSIDE_KINDS, SprayWatch
+from idp.signin.spray_watch import SprayWatch
+from idp.signin.succession import succeed
 from idp.signin.throttle import LoginThrottle, TryKeys
+from idp.signin.whereabouts import is_in_zone
 from idp.store.base import Account
 from idp.store.database import Database
 from policies.lifecycle import lets_stay
@@ -82,8 +84,7 @@ class LoginPlace:
     @property
     def is_inside(self) -> bool:
         """Whether it is made in a trusted zone, whoever's it is, or on a workstation enrolled there: not by just anybody on the internet."""
-        origin = self.origin
-        return self.visitor.workstation is not None or (origin.zone_kind in INSIDE_KINDS and not origin.is_doubtful)
+        return self.visitor.workstation is not None or is_in_zone(self.origin)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +120,7 @@ class Login:
         keyring: Keyring,
         clock: Clock,
         allows_demo: bool,
+        max_age: timedelta | None = None,
     ) -> None:
         self._database = database
         self._hasher = hasher
@@ -130,6 +132,7 @@ class Login:
         self._keyring = keyring
         self._clock = clock
         self._allows_demo = allows_demo
+        self._max_age = max_age
 
     def prove(self, typed: str, password: str, place: LoginPlace) -> Proof:
         """Who has typed this. Raises LoginRefused (the Event is written), StoreUnavailable when a try cannot be counted.
@@ -175,13 +178,16 @@ class Login:
             self._throttle.clear(attempt.keys)
             self._watch.note_success(attempt.keys)
             self._strengthen(account.id, present.hash, attempt.password)
+            # The break-glass password is renewed by sealing it again, and never in the middle of the night it is needed.
+            is_old = self._max_age is not None and not account.is_break_glass and attempt.began - present.changed_at >= self._max_age
             return Proof(
                 account_id=account.id,
                 auth_time=attempt.began,
                 amr=AMR_PASSWORD,
                 acr=ACR_PASSWORD,
                 connector=CONNECTOR,
-                must_change_password=present.must_change,
+                must_change_password=present.must_change or is_old,
+                password_is_old=is_old and not present.must_change,
                 credential_at=present.changed_at,
             )
         answer = self._ask(attempt)
@@ -212,7 +218,10 @@ class Login:
                 raise self._withheld(attempt, answer)
             self._keep_word(answer, attempt.place)
             raise self._refused(attempt, answer.refusal, answer.connector, trouble=answer.trouble, is_proven=answer.is_proven)
-        adopted = self._adopt(answer.identity, attempt.place)
+        try:
+            adopted = self._adopt(answer.identity, attempt.place)
+        except NotKept as unknown:
+            raise self._refused(attempt, Reason(unknown.reason), answer.connector, is_proven=True) from unknown
         if not adopted.account.is_active:
             # An operator suspended them here, or the directory said otherwise since: its earlier word does not lift that.
             raise self._refused(attempt, Reason.ACCOUNT_NOT_ACTIVE, answer.connector, is_proven=True, account=adopted.account)
@@ -240,13 +249,14 @@ class Login:
             establishments = open_establishments(tx)
         try:
             with self._database.write() as tx:
-                return self._linking.adopt(tx, identity, author, is_signing_in=True, establishments=establishments)
+                adopted = self._linking.adopt(tx, identity, author, is_signing_in=True, establishments=establishments)
         except StoreUnavailable as error:
             if error.reason != CONFLICT:
                 raise
-        # Two first sign-ins of one person at the same instant: the other has written the Link by now.
-        with self._database.write() as tx:
-            return self._linking.adopt(tx, identity, author, is_signing_in=True, establishments=establishments)
+            # Two first sign-ins of one person at the same instant: the other has written the Link by now.
+            with self._database.write() as tx:
+                adopted = self._linking.adopt(tx, identity, author, is_signing_in=True, establishments=establishments)
+        return succeed(adopted, identity, author, database=self._database, directories=self._directories, linking=self._linking)
 
     def _keep_word(self, answer: Recognition, place: LoginPlace) -> None:
         """A directory that refuses a person as disabled, expired or out of scope has said so of them, whoever typed what.

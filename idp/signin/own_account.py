@@ -4,6 +4,7 @@ Owns the overview and these acts; not the password (password_change.py). Calls t
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from idp.audit import Origin, Reason
 from idp.clock import Clock
@@ -23,7 +24,10 @@ UNJUDGED = Terms(RuleSet(()))  # the page only looks
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
-    """`usable` are the ids of attachments that open doors now; `others` the live Sessions elsewhere, oldest first; `choices` where one may work."""
+    """`usable` are the ids of attachments that open doors now; `others` the live Sessions elsewhere, oldest first; `choices` where one may work.
+
+    `password_set_at`: when the local password was set; None for who signed in with no such password.
+    """
 
     account: Account
     active: Establishment | None
@@ -32,6 +36,7 @@ class Overview:
     choices: tuple[Establishment, ...]
     others: tuple[Session, ...]
     has_password: bool
+    password_set_at: datetime | None = None
 
 
 class OwnAccount:
@@ -50,7 +55,7 @@ class OwnAccount:
             facts = gather(tx, nobody, session, now=now, limits=self._limits, terms=UNJUDGED, load_client=lambda _tx, _id: None)
             if facts.account is None or not facts.account.is_active:
                 raise Refused(Reason.ACCOUNT_NOT_ACTIVE, session.account_id)
-            places = facts.establishments
+            places, password = facts.establishments, tx.people.password(facts.account.id)
             usable = usable_attachments(facts.access)
             open_here = {attachment.establishment_id for attachment in usable}
             return Overview(
@@ -64,7 +69,8 @@ class OwnAccount:
                 usable=frozenset(attachment.id for attachment in usable),
                 choices=tuple(sorted((place for key, place in places.items() if key in open_here), key=lambda place: place.name)),
                 others=live_sessions(tx, facts.account.id, now=now, limits=self._limits, but=session),
-                has_password=session.connector != CONNECTOR or tx.people.password(facts.account.id) is not None,
+                has_password=session.connector != CONNECTOR or password is not None,
+                password_set_at=password.changed_at if password is not None and session.connector == CONNECTOR else None,
             )
 
     def end_other(self, session: Session, other_id: str, *, origin: Origin) -> bool:

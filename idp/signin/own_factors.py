@@ -12,10 +12,9 @@ from idp.clock import Clock
 from idp.errors import Refused
 from idp.signin.enrolment import Asking, Enrolment, latest_proof
 from idp.signin.factor import FactorProof
-from idp.signin.factor_need import is_valid
 from idp.signin.ground import Visitor
 from idp.signin.passes import Passes
-from idp.signin.recovery import CodesLeft
+from idp.signin.recovery import CodesLeft, codes_left
 from idp.signin.whereabouts import Locator
 from idp.store.base import Account, Ephemeral, Establishment, Factor, Session, StoredProof
 from idp.store.database import Database
@@ -56,7 +55,7 @@ class OwnFactors:
         shown = self._ephemeral.get(SHOWN_PASS, session.id)
         with self._database.read() as tx:
             attached = any(
-                one.establishment_id == session.establishment_id and is_valid(one, now) for one in tx.people.attachments(session.account_id)
+                one.establishment_id == session.establishment_id and one.is_valid(now) for one in tx.people.attachments(session.account_id)
             )
             given = tx.passes.get(shown.decode()) if shown else None
             there = {one.id for one in tx.factors.open_of(session.account_id)}
@@ -89,7 +88,7 @@ class OwnFactors:
                 account=account,
                 active=tx.establishments.get(session.establishment_id),
                 factors=tx.factors.open_of(account.id),
-                codes=CodesLeft(count=tx.recovery_codes.left(account.id), made_at=tx.recovery_codes.made_at(account.id)),
+                codes=codes_left(tx, account.id),
                 obstacle=None if decision.is_allowed else Reason(decision.reasons[0]),
                 must_confirm=not self._enrolment.is_recent(asking.proved_at),
             )

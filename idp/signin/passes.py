@@ -82,7 +82,7 @@ class Passes:
         return code, kept
 
     def check(self, account_id: str, typed: str, origin: Origin) -> str:
-        """The digest of an enrolment pass of this person that could be used now; it is used with what it allows (Permit.pass_digest).
+        """The digest of an enrolment pass of this person that could be used now; it is used with what it allows (Asking.pass_digest).
 
         Raises FactorRefused (the Event is written), StoreUnavailable.
         """

@@ -79,8 +79,6 @@ class PasskeyEnrolment:
             kind=KIND,
             label=tidy_label(label),
             hint="",
-            sealed=None,
-            last_step=None,
             credential_digest=digest(made.credential_id),
             credential_id=made.credential_id,
             public_key=made.public_key,
@@ -91,7 +89,6 @@ class PasskeyEnrolment:
             enrolled_zone=zone,
             last_used_at=now,
             created_at=now,
-            ended_at=None,
         )
 
 

@@ -186,7 +186,7 @@ class Passkeys:
         self._ask_standing(account.id, origin)
         with self._database.read() as tx:
             heard = tx.people.heard(account.id)
-        current, word_at = heard or (None, None)
+        current, word_at, _ = heard or (None, None, None)
         if current is None or not current.is_active:
             raise Refused(Reason.ACCOUNT_NOT_ACTIVE, "the directory says so")
         if word_at is not None and self._clock.now() - word_at > self._freshness:

@@ -14,23 +14,24 @@ from pathlib import Path
 
 import structlog
 
-from connectors.base import ChangeProblem, ChangeRefused, PersonNotUsable, SourceMisbehaved, SourceUnreachable, TryWithheld
+from connectors.base import ChangeProblem, ChangeRefused, Directory, PersonNotUsable, SourceMisbehaved, SourceUnreachable, TryWithheld
 from idp.audit import Author, Event, EventType, Origin, Reason
 from idp.clock import Clock
 from idp.crypto import PasswordHasher
 from idp.endings import Cause, end_devices, end_grant, end_session
 from idp.errors import Refused
+from idp.signals import Occasion, credential_changed
 from idp.signin.bind_gate import Bearer, BindGates
 from idp.signin.devices import Tell
 from idp.signin.directories import Directories
 from idp.signin.linking import Linking
 from idp.signin.local import CONNECTOR, Candidate, verify
 from idp.signin.throttle import LoginThrottle, TryKeys
+from idp.signin.whereabouts import is_in_zone
 from idp.store.base import Account, Password, Session
 from idp.store.database import Database, Transaction
 from policies.lockout import Standing
 from policies.passwords import BlockList, PasswordFacts, check
-from policies.zone import INSIDE_KINDS
 
 REMEMBERED = 3
 # What a page says for each of a directory's reasons; it may have rules of its own, which we do not know.
@@ -191,11 +192,14 @@ class PasswordChange:
             raise self._refused(account_id, unreachable, ["directory_unreachable"], origin=origin, connector=connector) from away
         self._throttle.clear(keys)
         self._throttle.begin_anew(connector, link.subject)
+        set_at = _set_at(directory, link.subject)
         now = self._clock.now()
         author = Author(f"account:{account_id}", origin)
         with self._database.write() as tx:
             self._linking.adopt(tx, identity, author)
             tx.links.change_password(connector, link.subject, now)
+            if set_at is not None:
+                tx.links.change(connector, link.subject, password_set_at=set_at)
             self._end_and_record(tx, account_id, keep, origin=origin, connector=connector, is_forced=keep is None)
         return now
 
@@ -204,6 +208,8 @@ class PasswordChange:
     ) -> None:
         actor = f"account:{account_id}"
         ended = _end_others(tx, account_id, keep, Cause(Reason.CREDENTIAL_CHANGED, actor, origin), clock=self._clock)
+        occasion = Occasion(actor, str(Reason.CREDENTIAL_CHANGED), origin)
+        credential_changed(tx, account_id, "password", change="update", occasion=occasion, clock=self._clock)
         tx.events.append(
             Event(
                 type=EventType.PASSWORD_CHANGED,
@@ -231,7 +237,7 @@ class PasswordChange:
 
     def _keys(self, account_id: str, origin: Origin) -> TryKeys:
         """A Session may be a stolen one: from outside it has no more tries than a stranger, and the reserve stays the person's own."""
-        standing = Standing.INSIDE if origin.zone_kind in INSIDE_KINDS else Standing.OUTSIDE
+        standing = Standing.INSIDE if is_in_zone(origin) else Standing.OUTSIDE
         return self._throttle.keys(f"account:{account_id}", account_id, origin, standing=standing)
 
     def _note_wrong(self, keys: TryKeys, typed: str) -> None:
@@ -251,7 +257,9 @@ class PasswordChange:
             if latest is None or latest.hash != present.hash:
                 return None
             tx.people.set_password(account.id, encoded, must_change=False, now=now)
-            self._end_and_record(tx, account.id, keep, origin=origin, connector=CONNECTOR, is_forced=present.must_change)
+            # Without a Session to keep it is changed in the middle of a sign-in.
+            is_forced = present.must_change or keep is None
+            self._end_and_record(tx, account.id, keep, origin=origin, connector=CONNECTOR, is_forced=is_forced)
         return now
 
     def _refused(
@@ -291,3 +299,16 @@ def _personal_words(tx: Transaction, account: Account) -> tuple[str, ...]:
     places = (tx.establishments.get(attachment.establishment_id) for attachment in tx.people.attachments(account.id))
     found = [value for _, value, _ in tx.people.identifiers(account.id)]
     return (account.given_name, account.family_name, account.email or "", *found, *(place.name for place in places if place))
+
+
+def _set_at(directory: Directory, subject: str) -> datetime | None:
+    """When the directory says that the password was set which it has just taken: its next word on the person is then no news.
+
+    None when it does not say, or answers no more: then they will be asked to sign in once more.
+    """
+    try:
+        identity = directory.find(subject)
+    except (SourceUnreachable, SourceMisbehaved) as away:
+        log.warning("password_instant_unknown", detail=away.detail)
+        return None
+    return identity.password_set_at if identity is not None else None

@@ -65,7 +65,7 @@ def place(tx: Transaction, account: Account, wanted: Iterable[Place], author: Au
         )
         write_attachment(tx, attachment, author)
     for attachment in lost:
-        end_attachment(tx, attachment, Cause(Reason.ATTACHMENT_LOST, author.actor, author.origin), clock=clock)
+        end_attachment(tx, attachment, Cause.by(author, Reason.ATTACHMENT_LOST), clock=clock)
     return bool(missing or lost)
 
 

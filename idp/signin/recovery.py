@@ -16,7 +16,7 @@ from idp.signin.enrolment import has_strong
 from idp.signin.factor import FactorProof
 from idp.signin.factor_throttle import FactorThrottle
 from idp.signin.typed_code import make_code, read_code
-from idp.store.database import Database
+from idp.store.database import Database, Transaction
 from policies.assurance import Method
 
 PURPOSE = "recovery code"
@@ -31,12 +31,21 @@ class CodesLeft:
 
     count: int
     made_at: datetime | None
-    may_renew: bool = True
+    may_renew: bool
 
     @property
     def is_few(self) -> bool:
         """Whether the person should be warned."""
         return self.made_at is not None and self.count <= FEW
+
+
+def codes_left(tx: Transaction, account_id: str) -> CodesLeft:
+    """How many may still be used, and whether new ones may be made."""
+    return CodesLeft(
+        count=tx.recovery_codes.left(account_id),
+        made_at=tx.recovery_codes.made_at(account_id),
+        may_renew=has_strong(tx.factors.open_of(account_id)),
+    )
 
 
 class RecoveryCodes:
@@ -80,8 +89,7 @@ class RecoveryCodes:
     def left(self, account_id: str) -> CodesLeft:
         """How many may still be used."""
         with self._database.read() as tx:
-            count, made_at = tx.recovery_codes.left(account_id), tx.recovery_codes.made_at(account_id)
-            return CodesLeft(count=count, made_at=made_at, may_renew=has_strong(tx.factors.open_of(account_id)))
+            return codes_left(tx, account_id)
 
     def prove(self, account_id: str, typed: str, origin: Origin) -> FactorProof:
         """Burn a code. Raises FactorRefused (the Event is written), StoreUnavailable. Event recovery_codes.used with how many are left."""

@@ -7,19 +7,24 @@ follow) and by the sign-in to our own account page. Calls idp.endings for what i
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from idp.audit import Event, EventType, Origin, Reason
+from idp.audit import Author, Event, EventType, Origin, Reason
 from idp.clock import Clock
 from idp.config import SessionSettings
 from idp.crypto import digest
 from idp.endings import Cause, end_session
 from idp.errors import Refused
+from idp.signals import Occasion, assurance_changed
 from idp.signin.devices import Issued, Tell, settle
+from idp.signin.enrolment import has_strong, is_there, latest_proof
 from idp.signin.facts import live_sessions
 from idp.signin.interaction import Finish, Proof
+from idp.signin.links import LinkRefused, NewLink, link, record, reserve
+from idp.signin.standing_proof import still_stands
 from idp.signin.whereabouts import told
 from idp.store.base import Account, Session
 from idp.store.database import Transaction
-from policies.assurance import Method
+from policies.assurance import Method, strictest
+from policies.enrolment import EnrolmentFacts, may_enrol
 from policies.sessions import over_limit
 
 # How long after its end an Interaction may still come back from a browser, and is then told apart from one that never was.
@@ -43,12 +48,14 @@ def write_session(tx: Transaction, finish: Finish, *, clock: Clock, settings: Se
     """Open, renew, step up or touch the Session. `tell` is how the person hears of a new browser.
 
     A proof always changes the cookie (no fixation). Refused("grant_not_alive") when the Session that was to answer has ended meanwhile,
-    Refused("session_limit") when another sign-in of the same person was first.
+    Refused("session_limit") when another sign-in of the same person was first, LinkRefused when who came by a provider cannot be this person.
     """
     if finish.interaction_digest and not spend_interaction(tx, finish.interaction_digest, clock=clock):
         raise Refused(Reason.INTERACTION_EXPIRED, "it was ended")
     if finish.grounds.workstation_id is not None:
         tx.share(f"workstation {finish.grounds.workstation_id}")
+    if finish.pending_link is not None:
+        reserve(tx, finish.pending_link.connector, finish.pending_link.subject)
     # In the browser may be another person's Session, which ends here too.
     tx.people.hold(finish.account_id, *((finish.session.account_id,) if finish.session else ()))
     actor = f"account:{finish.account_id}"
@@ -58,6 +65,7 @@ def write_session(tx: Transaction, finish: Finish, *, clock: Clock, settings: Se
         if closing is not None and closing.account_id == finish.account_id:
             end_session(tx, closing, Cause(Reason.SESSION_LIMIT, actor, origin), clock=clock)
     _check_grounds(tx, finish)
+    _link(tx, finish, Author(actor, origin), clock=clock, tell=tell)
     if finish.proof is None and not finish.factors:
         return Written(_answer(tx, finish, clock=clock))
     account = tx.people.get(finish.account_id)
@@ -109,6 +117,7 @@ def _sign_in(
         renewed = replace(opened, id=session.id, created_at=session.created_at, expires_at=session.expires_at)
         unlocked = (EventType.SESSION_UNLOCKED,) if session.is_locked else ()
         if tx.sessions.renew(renewed):
+            _tell_assurance(tx, session, renewed, origin=origin, clock=clock)
             _record(tx, renewed, finish, origin, types=(*alarm, EventType.SIGNIN_SUCCEEDED, *unlocked), clock=clock)
             return Written(renewed, cookie, device)
     elif session is not None:
@@ -152,8 +161,14 @@ def _step_up(tx: Transaction, finish: Finish, account: Account, *, origin: Origi
     )
     if not tx.sessions.renew(stepped):
         raise Refused(Reason.GRANT_NOT_ALIVE, "the session ended while it was stepped up")
+    _tell_assurance(tx, session, stepped, origin=origin, clock=clock)
     _record(tx, stepped, finish, origin, types=(EventType.SESSION_STEPPED_UP,), clock=clock)
     return Written(stepped, cookie, device)
+
+
+def _tell_assurance(tx: Transaction, before: Session, now: Session, *, origin: Origin, clock: Clock) -> None:
+    occasion = Occasion(f"account:{now.account_id}", str(EventType.SESSION_STEPPED_UP), origin)
+    assurance_changed(tx, now.account_id, session_id=now.id, before=before.acr, now=now.acr, occasion=occasion, clock=clock)
 
 
 def _check_grounds(tx: Transaction, finish: Finish) -> None:
@@ -173,6 +188,47 @@ def _check_grounds(tx: Transaction, finish: Finish) -> None:
         raise Refused(Reason.CREDENTIAL_CHANGED, "the workstation was ended while signing in")
 
 
+def _link(tx: Transaction, finish: Finish, author: Author, *, clock: Clock, tell: Tell) -> None:
+    """Who came by a provider is the person of this sign-in from now on, if both sides have said so, and a means of sign-in may be added."""
+    pending = finish.pending_link
+    if pending is None or pending.confirmed_by != finish.account_id:
+        return
+    seal = bytes.fromhex(pending.refresh_seal) if pending.refresh_seal else None
+    new = NewLink(connector=pending.connector, subject=pending.subject, how="proven", refresh_seal=seal)
+    opened_by = _leave_to_link(tx, finish, author, clock=clock)
+    link(tx, finish.account_id, new, author=author, clock=clock, opened_by=opened_by)
+    if (account := tx.people.get(finish.account_id)) is not None:
+        tell(tx, account, "link_added", {"hint": pending.label}, author=author)
+
+
+def _leave_to_link(tx: Transaction, finish: Finish, author: Author, *, clock: Clock) -> str:
+    """What lets them add it, judged again on what is there now; a pass is used up. Raises LinkRefused."""
+    leave, now = finish.link_leave, clock.now()
+    shown = latest_proof(proof for proof in finish.grounds.proofs if is_there(tx, proof.factor_id))
+    open_at = {one.establishment_id for one in tx.people.attachments(finish.account_id) if one.ended_at is None}
+    places = [place for key in sorted(open_at) if (place := tx.establishments.get(key))]
+    decision = may_enrol(
+        EnrolmentFacts(
+            level=strictest(place.regulatory_level for place in places),
+            whereabouts=finish.grounds.whereabouts,
+            signed_in_at=leave.signed_in_at,
+            now=now,
+            has_factor=has_strong(tx.factors.open_of(finish.account_id)),
+            proved_factor_recently=shown is not None and now - shown <= leave.recent,
+            has_pass=leave.pass_digest is not None,
+        )
+    )
+    if not decision.is_allowed:
+        raise LinkRefused(Reason(decision.reasons[0]), finish.account_id)
+    if leave.pass_digest is not None:
+        given = tx.passes.get(leave.pass_digest)
+        if given is None or given.account_id != finish.account_id or not tx.passes.redeem(leave.pass_digest, "enrol", now):
+            raise LinkRefused(Reason.PASS_NOT_VALID, finish.account_id)
+        details = {"purpose": given.purpose, "issued_by": given.issued_by}
+        record(tx, EventType.PASS_USED, finish.account_id, author, connector=None, details=details, clock=clock)
+    return decision.trace[0].detail
+
+
 def _check_limit(tx: Transaction, account_id: str, settings: SessionSettings, *, now: datetime) -> None:
     """The dispatcher has asked which Session to close; two sign-ins at once were both told that there was room for one."""
     limits = settings.limits
@@ -183,17 +239,6 @@ def _check_limit(tx: Transaction, account_id: str, settings: SessionSettings, *,
 def spend_interaction(tx: Transaction, interaction_digest: str, *, clock: Clock) -> bool:
     """Remember in SQL that an Interaction has ended: True the first time. The ephemeral store may forget it, or give an older state back."""
     return tx.grants.spend("interaction", interaction_digest, expires_at=clock.now() + RESTARTABLE_FOR)
-
-
-def still_stands(tx: Transaction, proof: Proof) -> bool:
-    """Whether what a first proof was judged by is still there: the password that was typed, its directory's word, the passkey's account."""
-    if proof.is_local:
-        password = tx.people.password(proof.account_id)
-        if password is None:
-            return proof.factor_id is not None and proof.credential_at is None  # a passkey needs no password beside it
-        return password.changed_at == proof.credential_at
-    links = [link for link in tx.links.of_account(proof.account_id) if link.connector == proof.connector]
-    return any(link.password_changed_at == proof.credential_at for link in links)
 
 
 def _answer(tx: Transaction, finish: Finish, *, clock: Clock) -> Session:

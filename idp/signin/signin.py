@@ -1,35 +1,40 @@
 """SignIn: everything the web layer needs of a sign-in, behind one door.
 
-Owns the life of an Interaction (open, keep, load, restart, close once) and the acts that move it; each act returns a copy that knows more, and the
-dispatcher says what comes next. Knows no HTTP and no protocol engine: the end of a sign-in is a Finish that the web layer hands to idp/oauth, or
-writes through `finish_here` when a person signs in to our own page.
+Owns the life of an Interaction (open, keep, load, restart, close once) and the proofs that move it; each act returns a copy that knows more, and the
+dispatcher says what comes next. Has rooms for the rest: what a person says (answers.py), the way to a provider and back (departures.py), what is
+written of a sign-in that ends otherwise (trail.py), and the factors. Knows no HTTP and no protocol engine: the end of a sign-in is a Finish that the
+web layer hands to idp/oauth, or writes through `finish_here` when a person signs in to our own page.
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from urllib.parse import urlsplit
 
-from idp.audit import Event, EventType, Origin, Reason
+from idp.audit import EventType, Origin, Reason
 from idp.clock import Clock
 from idp.config import Config
 from idp.crypto import Keyring, PasswordHasher, digest
 from idp.errors import Refused
+from idp.signin.answers import Answers, unanswered
 from idp.signin.bind_gate import BindGates
 from idp.signin.ceremony import Tie
+from idp.signin.departures import Departures
 from idp.signin.devices import OwnDevices
 from idp.signin.directories import AskStanding, Directories
-from idp.signin.dispatch import decide_step
-from idp.signin.factor import FactorProof, FactorRefused
+from idp.signin.dispatch import decide_step, max_age_seconds
+from idp.signin.factor import FactorRefused
 from idp.signin.facts import Facts, LoadClient, Terms, gather
 from idp.signin.ground import Survey, Visitor, survey_of
-from idp.signin.home_realm import hinted_establishment
+from idp.signin.home_realm import Bystander, Realm, hinted_establishment, realm_of
 from idp.signin.interaction import AuthorizationRequest, Finish, Interaction, Interactions, Proof
 from idp.signin.linking import Linking
+from idp.signin.links import obstacle
 from idp.signin.login import Login, LoginPlace
 from idp.signin.one_time_codes import KINDS
 from idp.signin.own_account import OwnAccount
+from idp.signin.own_history import OwnHistory
+from idp.signin.own_links import OwnLinks
 from idp.signin.passkeys import Passkeys
 from idp.signin.password_change import NewPassword, PasswordChange, PasswordRefused
 from idp.signin.presence import Presences
@@ -37,9 +42,12 @@ from idp.signin.second_factors import SecondFactors
 from idp.signin.sent_codes import SentCodes
 from idp.signin.session import RESTARTABLE_FOR, Written, spend_interaction, write_session
 from idp.signin.spray_watch import SprayWatch
-from idp.signin.step import Step, StepKind
+from idp.signin.step import Step
 from idp.signin.throttle import LoginThrottle
-from idp.signin.whereabouts import Locator, told
+from idp.signin.trail import SignInTrail
+from idp.signin.upstream import Upstreams
+from idp.signin.whereabouts import Locator
+from idp.signin.windows import Asked, Windows, WindowsRefused
 from idp.store.base import Client, Ephemeral, Establishment, Factor, Session
 from idp.store.database import Database, Transaction
 from policies.passwords import BlockList
@@ -90,6 +98,8 @@ class SignIn:
         second_factors: SecondFactors,
         passkeys: Passkeys,
         sent_codes: SentCodes,
+        upstreams: Upstreams,
+        windows: Windows,
         load_client: LoadClient | None = None,
     ) -> None:
         self._clock = clock
@@ -103,6 +113,8 @@ class SignIn:
         self._locator = locator
         self.limits = config.sessions.limits
         self.interactions = Interactions(ephemeral, clock, config.sessions.interaction_life)
+        self.answers = Answers(self.interactions)
+        self.trail = SignInTrail(database, ephemeral, clock, interaction_life=config.sessions.interaction_life)
         self._beginnings = Interactions(ephemeral, clock, config.sessions.interaction_life + RESTARTABLE_FOR)
         self.throttle = LoginThrottle(
             database, ephemeral, keyring, clock=clock, settings=config.lockout, has_directories=len(directories) > 0
@@ -119,6 +131,7 @@ class SignIn:
             keyring=keyring,
             clock=clock,
             allows_demo=config.is_loopback,
+            max_age=config.passwords.max_age,
         )
         self.password_change = PasswordChange(
             database,
@@ -134,16 +147,31 @@ class SignIn:
         self.presences = Presences(database, clock, limits=self.limits)
         self.own_account = OwnAccount(database, clock, limits=self.limits)
         self.own_devices = OwnDevices(database, clock)
+        self.own_history = OwnHistory(database, clock, tell=sent_codes.messenger.tell)
+        self.own_links = OwnLinks(
+            database, clock, providers=upstreams.providers, recent=config.factors.recent, tell=sent_codes.messenger.tell
+        )
         self.second_factors = second_factors
         self.passkeys = passkeys
         self.sent_codes = sent_codes
+        self.upstreams = upstreams
+        self.departures = Departures(upstreams, self.interactions)
+        self.windows = windows
         self.own_factors = second_factors.own
         self.offered_factors = tuple(
             kind
             for kind in config.factors.offered
             if (kind != "passkey" or passkeys.is_offered) and (kind not in KINDS or sent_codes.codes.is_set(kind))
         )
-        self._terms = Terms(config.policy.rule_set, offered=frozenset(self.offered_factors), recent=config.factors.recent)
+        self._terms = Terms(
+            config.policy.rule_set,
+            offered=frozenset(self.offered_factors),
+            recent=config.factors.recent,
+            mfa_providers=upstreams.providers.with_mfa(),
+            providers=frozenset(provider.name for provider in upstreams.providers),
+            directories=frozenset(directory.name for directory in (*config.directories, *config.scim)),
+            upstream_life=config.standing.upstream_life,
+        )
 
     # The life of an Interaction
 
@@ -169,9 +197,13 @@ class SignIn:
             # A form still in flight when another request ended the sign-in may have stored it again, with its proof.
             raise Refused(Reason.INTERACTION_EXPIRED, "it was ended")
         interaction = self.interactions.load(interaction_id, browser)
-        given = [factor.at for factor in interaction.factors] + ([interaction.proof.auth_time] if interaction.proof else [])
+        given = [factor.at for factor in interaction.factors] + ([interaction.proof.reached_us_at] if interaction.proof else [])
         if interaction.sign_outs != sign_outs or (given and self._clock.now() - min(given) > PROOF_LIFE):
-            interaction = _unanswered(interaction)
+            interaction = unanswered(interaction)
+        pending = interaction.pending_link
+        if pending is not None and (interaction.sign_outs != sign_outs or self._clock.now() - pending.arrived_at > PROOF_LIFE):
+            # Whoever came by a provider has gone again, or may have.
+            interaction = replace(interaction, pending_link=None)
         return replace(interaction, sign_outs=sign_outs)
 
     def restart(self, interaction_id: str, browser: str, *, origin: Origin) -> Interaction | None:
@@ -188,7 +220,7 @@ class SignIn:
             return None
         fresh = self.open(beginning.request, browser, return_to=beginning.return_to, step_up=beginning.step_up)
         fresh = replace(fresh, restarts=beginning.restarts + 1)
-        self.record(EventType.SIGNIN_RESTARTED, Reason.INTERACTION_EXPIRED, interaction=fresh, origin=origin)
+        self.trail.record(EventType.SIGNIN_RESTARTED, Reason.INTERACTION_EXPIRED, interaction=fresh, origin=origin)
         return self.keep(fresh)
 
     def close(self, interaction: Interaction) -> bool:
@@ -227,7 +259,7 @@ class SignIn:
         survey = survey_of(self._locator, visitor)
         facts = self._gather(interaction, session, survey)
         account = facts.account
-        if account is None or not facts.is_degraded:
+        if account is None or not facts.is_stale:
             return decide_step(facts)
         self._ask_standing(account.id, visitor.origin)
         with self._database.read() as tx:
@@ -256,6 +288,10 @@ class SignIn:
             place = hinted_establishment(tx, interaction, client, session=session, last_used_slug=last_used_slug)
         return Surroundings(client_name=client.settings.name if client else None, establishment=place)
 
+    def realm(self, interaction: Interaction, place: Establishment | None, bystander: Bystander) -> Realm:
+        """The upstream providers to offer, or to lead to straight away."""
+        return realm_of(self.upstreams.providers, interaction, slug=place.slug if place else None, bystander=bystander)
+
     def establishment(self, slug: str) -> Establishment | None:
         """An open establishment by its slug."""
         with self._database.read() as tx:
@@ -282,30 +318,33 @@ class SignIn:
         client_id = interaction.request.client_id if interaction.request else None
         return self._proven(interaction, self.passkeys.sign_in(response, tie, client_id=client_id, origin=origin))
 
-    def go_on_as_session(self, interaction: Interaction) -> Interaction:
-        """prompt=select_account: "yes, it is me"."""
-        return self._save(replace(interaction, selected_session=True))
+    def offers_ticket(self, interaction: Interaction, step: Step, session: Session | None, *, visitor: Visitor, must_act: bool) -> bool:
+        """Whether the browser may be asked for its Windows session; `must_act`: whoever is here must show by hand who they are."""
+        return self.windows.is_offered(Asked(interaction=interaction, visitor=visitor), step, session, must_act=must_act)
 
-    def sign_in_as_other(self, interaction: Interaction) -> Interaction:
-        """prompt=select_account: "somebody else": from here on as if the client had asked for a login."""
+    def sign_in_with_ticket(self, interaction: Interaction, token: bytes, visitor: Visitor) -> tuple[Interaction, bytes]:
+        """The proof of a Windows session, and what to answer the browser. Raises WindowsRefused, StoreUnavailable.
+
+        What was refused is not asked for again on the same page, unless it could not be known.
+        """
         request = interaction.request
-        if request is None:
-            return interaction
-        prompt = (request.prompt - {"select_account"}) | {"login"}
-        return self._save(replace(interaction, request=replace(request, prompt=prompt)))
+        with self._database.read() as tx:
+            max_age = max_age_seconds(request, self._load_client(tx, request.client_id)) if request else None
+        try:
+            accepted = self.windows.prove(token, Asked(interaction=interaction, visitor=visitor, max_age_seconds=max_age))
+        except WindowsRefused as refused:
+            if not refused.is_unreachable:
+                self._save(replace(interaction, ticket_refused=True))
+            raise
+        return self._proven(interaction, accepted.proof), accepted.answer
 
-    def go_on(self, interaction: Interaction, *, sign_outs: int) -> Interaction:
-        """What was proven stays, although somebody else's Session was ended for it in this browser."""
-        return self._save(replace(interaction, sign_outs=sign_outs))
-
-    def begin_anew(self, interaction: Interaction) -> Interaction:
-        """The same request for another person: nothing that was answered counts."""
-        return self._save(_unanswered(interaction))
-
-    def choose_establishment(self, interaction: Interaction, step: Step, slug: str) -> Interaction:
-        """One of the choices of the Step; anything else leaves the question standing."""
-        chosen = next((place for place in step.choices if place.slug == slug), None)
-        return self._save(replace(interaction, establishment_id=chosen.id)) if chosen else interaction
+    def link_obstacle(self, interaction: Interaction, step: Step) -> Reason | None:
+        """Why who came by the provider cannot be the person of the Step, as it stands now; the end looks again."""
+        pending, account = interaction.pending_link, step.account
+        if pending is None or account is None:
+            return None
+        with self._database.read() as tx:
+            return obstacle(tx, account.id, pending.connector, pending.subject) or step.reason
 
     def change_password(self, interaction: Interaction, new: NewPassword, *, session: Session | None, origin: Origin) -> Interaction:
         """The forced change inside a sign-in. Raises PasswordRefused, StoreUnavailable; nothing to do without a proof that asks for it."""
@@ -319,16 +358,10 @@ class SignIn:
             changed_at = self.password_change.change(proof.account_id, chosen, connector=proof.connector, keep=keep, origin=origin)
         except PasswordRefused as refused:
             if refused.reason == Reason.CREDENTIAL_CHANGED:
-                self._save(_unanswered(interaction))  # what was proven is worth nothing any more
+                self._save(unanswered(interaction))  # what was proven is worth nothing any more
             raise
         proof = replace(proof, must_change_password=False, auth_time=self._clock.now(), credential_at=changed_at)
         return self._save(replace(interaction, proof=proof))
-
-    def close_earlier(self, interaction: Interaction, step: Step, session_id: str) -> Interaction:
-        """Name the Session that will end when this sign-in finishes; one of the Step's, else the question stands."""
-        if all(session.id != session_id for session in step.sessions):
-            return interaction
-        return self._save(replace(interaction, closing_session_id=session_id))
 
     def factor(self, account_id: str, factor_id: str | None) -> Factor:
         """One of a person's own. Raises FactorRefused when it is there no more."""
@@ -337,28 +370,6 @@ class SignIn:
         if found is None or found.account_id != account_id or found.ended_at is not None:
             raise FactorRefused(Reason.NO_SUCH_FACTOR)
         return found
-
-    def prove_more(self, interaction: Interaction, proof: FactorProof, *, remembers_device: bool) -> Interaction:
-        """A second proof of the person of the Step was given."""
-        kept = tuple(given for given in interaction.factors if given.account_id == proof.account_id)
-        remembers = interaction.remembers_device or remembers_device
-        return self._save(replace(interaction, factors=(*kept, proof), factor_kind=None, remembers_device=remembers))
-
-    def choose_kind(self, interaction: Interaction, kind: str) -> Interaction:
-        """Another of the second proofs that would do, or another kind to add."""
-        return self._save(replace(interaction, factor_kind=kind[:36]))
-
-    def show_pass(self, interaction: Interaction, pass_digest: str) -> Interaction:
-        """A pass to add a first factor was checked; it is used up with the addition."""
-        return self._save(replace(interaction, pass_digest=pass_digest))
-
-    def decline(self, interaction: Interaction) -> Interaction:
-        """The person goes on without what the client would have liked."""
-        return self._save(replace(interaction, declined=True, factor_kind=None))
-
-    def consent(self, interaction: Interaction) -> Interaction:
-        """The person agreed; written with the Grant at the end."""
-        return self._save(replace(interaction, consented=True))
 
     def finish_here(self, finish: Finish, origin: Origin) -> Written:
         """The end of a sign-in to our own pages. Refused when the account or Session was cut meanwhile."""
@@ -375,52 +386,9 @@ class SignIn:
         """A sign-in was finished with a proof: what came before was no loop."""
         self._ephemeral.forget("authorizations", digest(f"{browser} {client_id}"))
 
-    # The trail
-
-    def record_denial(self, interaction: Interaction, step: Step, origin: Origin) -> None:
-        """The Event of a DENY page, once however often the page is loaded again."""
-        if self._ephemeral.add("denied", digest(interaction.id), b"1", self._settings.interaction_life):
-            self.record(EventType.SIGNIN_REFUSED, step.reason, interaction=interaction, origin=origin, step=step)
-
-    def record_cancel(self, interaction: Interaction, step: Step, origin: Origin) -> None:
-        """The Event of a person who gave up, or declined to share."""
-        kind = EventType.CONSENT_REFUSED if step.kind is StepKind.CONSENT else EventType.SIGNIN_CANCELLED
-        self.record(kind, Reason.CANCELLED_BY_PERSON, interaction=interaction, origin=origin, step=step)
-
-    def record(
-        self,
-        kind: EventType,
-        reason: Reason | None,
-        *,
-        origin: Origin,
-        interaction: Interaction | None = None,
-        step: Step | None = None,
-        details: Mapping[str, str | int | bool | None] | None = None,
-    ) -> None:
-        """One Event of this room in a transaction of its own."""
-        account = step.account if step else None
-        proof = interaction.proof if interaction else None
-        event = Event(
-            type=kind,
-            at=self._clock.now(),
-            actor=f"account:{account.id}" if account else "anonymous",
-            origin=told(origin, step.whereabouts) if step and step.whereabouts else origin,
-            reason=reason,
-            account_id=account.id if account else None,
-            client_id=interaction.request.client_id if interaction and interaction.request else None,
-            establishment_id=step.establishment.id if step and step.establishment else None,
-            connector=proof.connector if proof else None,
-            amr=proof.amr if proof else (),
-            acr=proof.acr if proof else None,
-            decision=step.decision if step else None,
-            details=details or ({"step": str(step.kind)} if step else {}),
-        )
-        with self._database.write() as tx:
-            tx.events.append(event)
-
     def _proven(self, interaction: Interaction, proof: Proof) -> Interaction:
         # What another person in this browser answered on the same page is not this one's answer.
-        return self._save(replace(_unanswered(interaction), proof=proof))
+        return self._save(replace(unanswered(interaction), proof=proof))
 
     def _save(self, interaction: Interaction) -> Interaction:
         self.interactions.save(interaction)
@@ -430,23 +398,6 @@ class SignIn:
 def _stored_client(tx: Transaction, client_id: str) -> Client | None:
     client = tx.clients.get(client_id)
     return client if client and client.ended_at is None else None
-
-
-def _unanswered(interaction: Interaction) -> Interaction:
-    """The same request with nothing said yet."""
-    return replace(
-        interaction,
-        proof=None,
-        factors=(),
-        factor_kind=None,
-        remembers_device=False,
-        pass_digest=None,
-        declined=False,
-        selected_session=False,
-        establishment_id=None,
-        consented=False,
-        closing_session_id=None,
-    )
 
 
 def _beginning_of(interaction_id: str) -> str:

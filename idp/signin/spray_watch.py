@@ -13,9 +13,10 @@ from idp.clock import Clock
 from idp.config import LockoutSettings
 from idp.crypto import Keyring
 from idp.signin.throttle import TryKeys
+from idp.signin.whereabouts import is_in_zone
 from idp.store.base import Ephemeral
 from policies.lockout import SprayFacts, Standing, is_spraying
-from policies.zones import EGRESS_ALONE, ZoneKind
+from policies.zones import EGRESS_ALONE
 
 WINDOW = timedelta(minutes=15)
 NAME = "spraying.name"
@@ -28,7 +29,6 @@ EVERYWHERE = "everywhere"
 HOUSEHOLD = 64  # bits of an IPv6 address that one household or site has in common
 NAMES_WHILE_EVERYWHERE = 2
 HOME_FACTOR = 20
-INSIDE_KINDS = frozenset({ZoneKind.TRUSTED.value, ZoneKind.SHARED_WORKSTATION.value})
 
 
 class SprayWatch:
@@ -127,4 +127,4 @@ def _name(place: str, keys: TryKeys) -> str:
 
 def _is_home(origin: Origin) -> bool:
     """Whether many people of a home share the address: one of a trusted zone, or one that a whole site leaves by."""
-    return not origin.is_doubtful and (origin.zone_kind in INSIDE_KINDS or origin.zone_why == EGRESS_ALONE)
+    return is_in_zone(origin) or origin.zone_why == EGRESS_ALONE

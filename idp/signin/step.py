@@ -18,6 +18,7 @@ class StepKind(StrEnum):
 
     SELECT_ACCOUNT = "select_account"
     LOGIN = "login"
+    LINK = "link"
     CHOOSE_ESTABLISHMENT = "choose_establishment"
     CHANGE_PASSWORD = "change_password"  # noqa: S105  # the name of a step, not a password
     FACTOR = "factor"
@@ -35,7 +36,9 @@ class Step:
     `error` is the OAuth error that refuses the request when the step is not carried out; None on a DENY whose client is not proven any more, which
     may only be answered by a page. `must_redirect`: answer the client at once with `error`, no page may be shown or could help. `factors` are the
     second proofs that would help (FACTOR), `kinds` those that may be added (ENROL) from the position `asking`, once a pass was shown when
-    `asks_pass`. `is_optional`: the client would like it, and the person may decline. `whereabouts` and `decision`: once the rules were asked.
+    `asks_pass`. `is_optional`: the client would like it, and the person may decline.
+    `is_asked_again` (LOGIN): it is known who was here, and they must show it anew: no session of another program may answer. `whereabouts` and
+    `decision`: once the rules were asked.
     """
 
     kind: StepKind
@@ -54,6 +57,7 @@ class Step:
     asks_pass: bool = False
     may_remember: bool = False
     is_optional: bool = False
+    is_asked_again: bool = False
     whereabouts: Whereabouts | None = None
     decision: Mapping[str, Any] | None = None
     finish: Finish | None = None

@@ -6,7 +6,8 @@ type. A try is counted before its hash is computed and forgotten when it succeed
 be tried under each of their identifiers. Locks are in SQL and outlive the counters. A store that does not answer raises StoreUnavailable.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -28,6 +29,8 @@ from policies.lockout import (
 
 Side = Literal["outside", "near"]
 SIDES: tuple[Side, ...] = ("outside", "near")
+STANDINGS: Mapping[Side, Standing] = {"outside": Standing.OUTSIDE, "near": Standing.INSIDE}
+NOWHERE = Origin("", "")  # of a try that nobody makes
 FAILURES = "login.failures."
 DAY_OF_ACCOUNT = "login.account_failures."
 LAST = "login.last_failure."
@@ -39,16 +42,17 @@ SAME_PASSWORD_FOR = timedelta(minutes=10)
 LOCK_AT = 10
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class TryKeys:
     """Where one try is counted: under what was typed, and under whom it names (the same when it names nobody)."""
 
     identifier: str
     person: str
-    identifier_hash: str  # as Events write it
+    _: KW_ONLY
     account_id: str | None
     standing: Standing
-    origin: Origin
+    identifier_hash: str = ""  # as Events write it
+    origin: Origin = NOWHERE
 
     @property
     def side(self) -> Side:
@@ -66,6 +70,16 @@ class Admission:
     tries_left: int
     reason: str
     is_silent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A side on which a person's next try is not admitted. `wait` is zero when waiting does not help."""
+
+    side: Side
+    _: KW_ONLY
+    is_locked: bool
+    wait: timedelta
 
 
 class LoginThrottle:
@@ -173,12 +187,22 @@ class LoginThrottle:
                     )
                 )
 
+    def closed(self, tx: Transaction, account_id: str) -> tuple[Closed, ...]:
+        """Where the person's next try would not be admitted now, under any of their names: at most one answer for each side, of the longest wait."""
+        keys, person = self._keys_of(tx, account_id), self._keyring.keyed_hash("throttle", f"account:{account_id}")
+        locks = [*tx.locks.of_account(account_id), *(lock for key in keys for lock in tx.locks.of(key))] if self._has_lock else []
+        found: list[Closed] = []
+        for side, standing in STANDINGS.items():
+            tries = (TryKeys(key, person, account_id=account_id, standing=standing) for key in keys)
+            refused = [answer for answer in map(self.outlook, tries) if not answer.is_allowed]
+            is_locked = any(lock.side in {"near", side} for lock in locks) or any(one.reason == LOCKED_UNTIL_ADMIN for one in refused)
+            if is_locked or refused:
+                found.append(Closed(side, is_locked=is_locked, wait=max((one.wait for one in refused), default=timedelta(0))))
+        return tuple(found)
+
     def unblock(self, tx: Transaction, account_id: str, author: Author) -> int:
         """Open whatever is closed to an account and forget every failure, also those at its directories. Event account.unblocked; how many locks."""
-        links = [(link.connector, link.subject) for link in tx.links.of_account(account_id)]
-        typed = [value for _, value, _ in tx.people.identifiers(account_id)]
-        names = [*typed, f"account:{account_id}", *(subject_name(*link) for link in links)]
-        keys = [self._identifier_key(name) for name in names]
+        keys = self._keys_of(tx, account_id)
         person = self._keyring.keyed_hash("throttle", f"account:{account_id}")
         lifted = tx.locks.lift(account_id, keys)
         tx.events.append(
@@ -208,6 +232,13 @@ class LoginThrottle:
 
     def _begin_anew(self, key: str) -> None:
         self._ephemeral.put(EPOCH, key, self._clock.new_token().encode(), UNTIL_UNBLOCKED)
+
+    def _keys_of(self, tx: Transaction, account_id: str) -> list[str]:
+        """What the tries at an account are counted under: all that one may type for it, itself, and its people of directories."""
+        links = [(link.connector, link.subject) for link in tx.links.of_account(account_id)]
+        typed = [value for _, value, _ in tx.people.identifiers(account_id)]
+        names = [*typed, f"account:{account_id}", *(subject_name(*link) for link in links)]
+        return [self._identifier_key(name) for name in names]
 
     def _identifier_key(self, identifier: str) -> str:
         return self._keyring.keyed_hash("throttle", f"identifier:{identifier}")

@@ -110,17 +110,9 @@ class Totp:
             hint="",
             sealed=self._keyring.seal(SEAL, secret, factor_id),
             last_step=step,
-            credential_digest=None,
-            credential_id=None,
-            public_key=None,
-            sign_count=None,
-            transports=None,
-            is_synced=None,
-            aaguid=None,
             enrolled_zone=permit.zone,
             last_used_at=now,
             created_at=now,
-            ended_at=None,
         )
         added = self._enrolment.add(permit, factor, origin)
         return added, FactorProof(account_id=permit.account_id, method=Method.TOTP, factor_id=factor_id, at=now)

@@ -16,6 +16,7 @@ from idp.errors import StoreUnavailable
 from idp.store.base import Zone
 from idp.store.database import Database, Transaction
 from idp.zones import REVISION
+from policies.zone import INSIDE_KINDS
 from policies.zones import OUTSIDE, Whereabouts, WorkstationFacts, ZoneFacts, ZoneIndex, ZoneKind, conclude
 
 ZONES_UNKNOWN = "zones_unknown"
@@ -144,6 +145,11 @@ def told(origin: Origin, concluded: Whereabouts) -> Origin:
     return replace(origin, zone=concluded.zone, zone_kind=concluded.kind, zone_why=concluded.why)
 
 
+def is_in_zone(origin: Origin) -> bool:
+    """Whether the address is surely one of a trusted zone, whoever's it is: not just anybody's on the internet. Nobody is inside by that alone."""
+    return origin.zone_kind in INSIDE_KINDS and not origin.is_doubtful
+
+
 def zone_facts(zone: Zone, slug: str) -> ZoneFacts:
     """A stored zone as policies/zones.py judges it."""
     return ZoneFacts(
@@ -157,4 +163,5 @@ def zone_facts(zone: Zone, slug: str) -> ZoneFacts:
         valid_until=zone.valid_until,
         is_egress=zone.is_egress,
         guests_apart=bool(zone.guests_apart),
+        has_windows=zone.windows,
     )

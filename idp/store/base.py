@@ -57,7 +57,10 @@ class Account:
     ended_at: datetime | None
     is_break_glass: bool = False
     cut_by: str | None = None
+    merged_into: str | None = None
     grace_began_at: datetime | None = None
+    email_changed_at: datetime | None = None
+    phone_changed_at: datetime | None = None
 
     @property
     def name(self) -> str:
@@ -87,6 +90,11 @@ class Attachment:
     ended_at: datetime | None
     source: str = "operator"
 
+    def is_valid(self, now: datetime) -> bool:
+        """Whether it holds at an instant."""
+        is_begun = self.valid_from is None or self.valid_from <= now
+        return self.ended_at is None and is_begun and (self.valid_until is None or now < self.valid_until)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Password:
@@ -114,11 +122,15 @@ class Client:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredProof:
-    """One thing that was proven in a Session: by what method (policies/assurance.py), with which factor, and when."""
+    """One thing that was proven in a Session: by what method (policies/assurance.py), with which factor, and when.
+
+    `upstream_acr`: what an upstream provider said of it, where it is trusted to say so.
+    """
 
     method: str
     at: datetime
     factor_id: str | None = None
+    upstream_acr: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,7 +229,7 @@ class Notice:
     """A row of the outbox: something an application must be told."""
 
     id: str
-    kind: Literal["backchannel_logout"]
+    kind: Literal["backchannel_logout", "set_push", "set_poll"]
     client_id: str
     account_id: str
     session_id: str | None
@@ -228,6 +240,32 @@ class Notice:
     delivered_at: datetime | None
     abandoned_at: datetime | None
     receipt: str | None
+    cut_id: str | None = None
+    stream_id: str | None = None
+    event: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """An application's Shared Signals stream (OpenID Shared Signals Framework 1.0 section 8.1.1).
+
+    `events_requested` are the event types as the application named them, known here or not; none: whatever there is. `endpoint_url` and the seal of
+    the Authorization header that goes there are a push stream's. A paused stream keeps what is due for it, a disabled one does not.
+    """
+
+    id: str
+    client_id: str
+    status: Literal["enabled", "paused", "disabled"]
+    reason: str
+    delivery: Literal["push", "poll"]
+    endpoint_url: str | None
+    authorization_seal: bytes | None
+    events_requested: tuple[str, ...]
+    description: str
+    verified_at: datetime | None
+    created_at: datetime
+    changed_at: datetime
+    ended_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,6 +288,11 @@ class Link:
 
     `seen_digest` is of all that it said then. While a sync waits for a human, those it would end are held: their word stands until `held_until`.
     `password_changed_at` is when the directory's password was last changed on our page: what was proven with an earlier one is worth nothing.
+    `ends_at` is when the account ends there by itself, as far as was heard: nobody tells of an instant that passes. `password_set_at` is when the
+    directory says that the password was set, by its own clock; None when it never said.
+    `kind`: a "directory" can be asked at any time; an "upstream" provider only when the person comes, or while we hold its refresh token
+    (`refresh_seal`); a "pushed" one writes to us itself (SCIM), and its last word stands. `how` it came to be: directory, immutable_id, proven,
+    operator, created. `ended_at`: unlinked, nobody's until a proven act.
     """
 
     connector: str
@@ -262,6 +305,33 @@ class Link:
     held_until: datetime | None
     password_changed_at: datetime | None
     created_at: datetime
+    kind: str = "directory"
+    how: str = "directory"
+    refresh_seal: bytes | None = None
+    ended_at: datetime | None = None
+    ends_at: datetime | None = None
+    password_set_at: datetime | None = None
+
+    @property
+    def is_askable(self) -> bool:
+        """Whether its source can be asked about the person without the person."""
+        return self.ended_at is None and (self.kind == "directory" or self.refresh_seal is not None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merge:
+    """Two Accounts that were one person: everything of `retired_id` listed in `moved` (kind to row keys) went to `kept_id`."""
+
+    id: str
+    kept_id: str
+    retired_id: str
+    retired_status: str
+    retired_cut_by: str | None
+    moved: Mapping[str, Any]
+    actor: str
+    why: str
+    merged_at: datetime
+    undone_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -308,6 +378,7 @@ class Zone:
     source: str
     created_at: datetime
     ended_at: datetime | None
+    windows: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -348,26 +419,29 @@ class Device:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Factor:
-    """An enrolled second proof. `sealed` holds a TOTP secret, a phone number or an e-mail address; `hint` is what may be shown of it."""
+    """An enrolled second proof. `sealed` holds a TOTP secret, a phone number or an e-mail address; `hint` is what may be shown of it.
+
+    What belongs to another kind of factor is None.
+    """
 
     id: str
     account_id: str
     kind: Literal["totp", "passkey", "sms", "email"]
     label: str
     hint: str
-    sealed: bytes | None
-    last_step: int | None
-    credential_digest: str | None
-    credential_id: str | None
-    public_key: bytes | None
-    sign_count: int | None
-    transports: str | None
-    is_synced: bool | None
-    aaguid: str | None
+    sealed: bytes | None = None
+    last_step: int | None = None
+    credential_digest: str | None = None
+    credential_id: str | None = None
+    public_key: bytes | None = None
+    sign_count: int | None = None
+    transports: str | None = None
+    is_synced: bool | None = None
+    aaguid: str | None = None
     enrolled_zone: str
     last_used_at: datetime | None
     created_at: datetime
-    ended_at: datetime | None
+    ended_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -375,7 +449,7 @@ class Pass:
     """What somebody entitled hands over, used once. `account_id` is whom it serves; a workstation's has a zone instead."""
 
     digest: str
-    purpose: Literal["enrol", "sign_in", "workstation"]
+    purpose: Literal["enrol", "sign_in", "workstation", "approve"]
     account_id: str | None
     establishment_id: str | None
     zone_id: str | None
@@ -399,6 +473,69 @@ class Role:
     given_by: str
     created_at: datetime
     ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reset:
+    """A gated act on somebody's means of sign-in, and how far it is. Its halves are known by keyed hashes; its moves are kept beside it.
+
+    asked -> proven -> (approved) -> issued -> redeemed -> done; or it ends as expired, cancelled, stopped (by its person) or burnt (guessed at).
+    `source` is whose password it is: local, or a directory's name. `barred`: keyed marks of the agents' browsers and devices, and their account ids:
+    none of them redeems it. `sealed`: a directory's interim password, which nobody sees, until the person has chosen their own.
+    """
+
+    id: str
+    account_id: str
+    establishment_id: str
+    kind: Literal["password", "factor", "both"]
+    source: str
+    mode: Literal["admin", "admin+email_code", "self"]
+    state: Literal["asked", "proven", "approved", "issued", "redeemed", "done", "expired", "cancelled", "stopped", "burnt"]
+    is_own: bool
+    asked_by: str
+    why: str
+    asked_at: datetime
+    expires_at: datetime
+    proof_kind: Literal["call_back", "in_person", "manager"] | None = None
+    proof_note: str = ""
+    proof_by: str | None = None
+    proof_at: datetime | None = None
+    needs_second: bool = False
+    second_by: str | None = None
+    second_how: Literal["passkey", "factor", "sealed_pass"] | None = None
+    second_at: datetime | None = None
+    carried_by: str | None = None
+    carried_at: datetime | None = None
+    spoken_digest: str | None = None
+    spoken_until: datetime | None = None
+    sent_digest: str | None = None
+    sent_channel: Literal["sms", "email", "witness"] | None = None
+    sent_hint: str = ""
+    sent_until: datetime | None = None
+    stop_digest: str | None = None
+    tries: int = 0
+    barred: tuple[str, ...] = ()
+    sealed: bytes | None = None
+    redeemed_at: datetime | None = None
+    closed_at: datetime | None = None
+    closed_by: str | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anything may still come of it."""
+        return self.closed_at is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResetMove:
+    """One thing that was done with a Reset."""
+
+    id: str
+    reset_id: str
+    at: datetime
+    move: str
+    actor: str
+    details: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -434,6 +571,39 @@ class Message:
     abandoned_at: datetime | None
     receipt: str | None
     cost_micros: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamCursor:
+    """How far a stream of the audit trail has got: the last line and the last seal that the other side took, by id and number.
+
+    `settled`, `seen`, `begun` are a Horizon (trail.py). `trouble` says why it stands still since `failing_since`; "" when it does not.
+    """
+
+    name: str
+    line: int
+    settled: int = 0
+    seen: int = 0
+    begun: int = 0
+    seal: int = 0
+    sent_at: datetime | None = None
+    failing_since: datetime | None = None
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertSum:
+    """What alerts have counted of a kind at an establishment (`place`, "" for none) and not told yet: how often, when last, of whom (the first few).
+
+    `told_at`: when a mail was last queued about it.
+    """
+
+    kind: str
+    place: str
+    count: int = 0
+    at: datetime | None = None
+    accounts: tuple[str, ...] = ()
+    told_at: datetime | None = None
 
 
 class Ephemeral(Protocol):
@@ -490,3 +660,80 @@ class Ephemeral(Protocol):
     def close(self) -> None:
         """Let go of connections and files."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """Access taken from a person, once and for a cause: an Account suspended or ended, or what stood on one establishment lost.
+
+    `written_at`: when the directory says that it was written there; `heard_at`: when we were told, or read it; both None when it was decided here.
+    `decided_at`: written with the endings, in their transaction. Whom it was told to, and what they answered, is in the outbox under `id`.
+    """
+
+    id: str
+    account_id: str
+    kind: Literal["suspended", "ended", "attachment"]
+    establishment_id: str | None
+    cause: str
+    actor: str
+    connector: str | None
+    subject: str | None
+    written_at: datetime | None
+    heard_at: datetime | None
+    decided_at: datetime
+    sessions: int
+    grants: int
+    notices: int
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CanaryRun:
+    """One pass of the canary through a directory's path. `account_id`: its Account, None when the run could not begin; `written_at`: the directory is
+    about to take the change that disables; `heard_at` and `decided_at`: as the Cut says; `delivered_at`: our own application was told; `restored_at`:
+    it is enabled again. `trouble`: what broke it; "" when nothing did.
+    """
+
+    id: str
+    connector: str
+    began_at: datetime
+    account_id: str | None = None
+    written_at: datetime | None = None
+    heard_at: datetime | None = None
+    decided_at: datetime | None = None
+    delivered_at: datetime | None = None
+    restored_at: datetime | None = None
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """How far a directory was listened to. `cursor`: its own word for "up to here"; None: everything must be read first. `since`: in this state."""
+
+    connector: str
+    cursor: bytes | None
+    state: Literal["reading", "live", "failing", "held"]
+    trouble: str
+    since: datetime
+    heard_at: datetime | None = None
+    changed_at: datetime | None = None
+    reconciled_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScimResource:
+    """What a source wrote to us itself of a person or a group. `name`: userName or displayName, folded; unique within the source and kind.
+
+    `body` is what it said, under the names of RFC 7643, without a group's members; `version` is its ETag.
+    """
+
+    id: str
+    connector: str
+    kind: Literal["User", "Group"]
+    name: str
+    external_id: str | None
+    is_active: bool
+    body: Mapping[str, Any]
+    version: int
+    created_at: datetime
+    changed_at: datetime

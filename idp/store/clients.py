@@ -3,9 +3,10 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
 
 from idp.config import ClientSettings
+from idp.store.alphabet import in_order
 from idp.store.base import Client
 from idp.store.statement import Statement, insert_or_replace
 from idp.store.tables import clients, consents
@@ -34,6 +35,17 @@ class Clients:
     def all(self) -> tuple[Client, ...]:
         """Every client, by client_id."""
         return tuple(_client(row) for row in self._connection.execute(select(clients).order_by(clients.c.client_id)))
+
+    def page(self, *, named: str = "", offset: int = 0, limit: int = 50) -> tuple[Client, ...]:
+        """Those that have not ended and whose client_id or name holds `named`, by name; at most `limit` of them."""
+        query = select(clients).where(clients.c.ended_at.is_(None))
+        if named:
+            pattern = f"%{named.replace('/', '//').replace('%', '/%').replace('_', '/_')}%"
+            name = clients.c.registration["name"].as_string()
+            query = query.where(or_(clients.c.client_id.ilike(pattern, escape="/"), name.ilike(pattern, escape="/")))
+        found = map(_client, self._connection.execute(query))
+        # In order here and not by the database: there are dozens of them, and it would order them by its own locale.
+        return tuple(sorted(found, key=lambda client: (in_order(client.settings.name), client.client_id))[offset : offset + limit])
 
     def put(self, settings: ClientSettings, *, secret_digest: str | None, source: str, now: datetime) -> bool:
         """Insert or replace a registration; whether anything changed. A withdrawn client put again is open again."""

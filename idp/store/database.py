@@ -26,12 +26,17 @@ from sqlalchemy.pool import NullPool
 from idp.audit import Event
 from idp.config import DatabaseSettings
 from idp.errors import StoreUnavailable
+from idp.store.alert_sums import AlertSums
+from idp.store.canary import Canaries
+from idp.store.chain import Pens
 from idp.store.clients import Clients
+from idp.store.cuts import Cuts
 from idp.store.devices import Devices
 from idp.store.durability import LogSync
 from idp.store.establishments import Establishments
 from idp.store.events import Events
 from idp.store.factors import Factors, Passes, RecoveryCodes, Roles
+from idp.store.figures import Figures
 from idp.store.gate import WriterGate
 from idp.store.grants import Grants
 from idp.store.keys import SigningKeys
@@ -39,12 +44,20 @@ from idp.store.leases import Leases
 from idp.store.links import Links
 from idp.store.locks import Locks
 from idp.store.means import MeansOfProof
+from idp.store.merges import Merges
 from idp.store.messages import Messages
 from idp.store.outbox import Outbox
 from idp.store.people import People
+from idp.store.resets import Resets
 from idp.store.revisions import Revisions
+from idp.store.scim import Scim
+from idp.store.seals import Seals
+from idp.store.search import Search
 from idp.store.sessions import Sessions
+from idp.store.signals import Signals
 from idp.store.sweep import Sweep
+from idp.store.trail import Trail
+from idp.store.watches import Watches
 from idp.store.zones import Workstations, Zones
 
 WAL_PAUSE_SECONDS = 0.01
@@ -57,8 +70,19 @@ if TYPE_CHECKING:
 class Transaction:
     """One SQL transaction and the repositories bound to it. Nothing is seen by others until it commits."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, pens: Pens | None = None) -> None:
         self.connection = connection
+        self._pens = pens
+
+    def kept(self) -> None:
+        """It has committed: what it wrote to the audit trail is the head of a chain."""
+        if "events" in self.__dict__:
+            self.events.kept()
+
+    def undone(self) -> None:
+        """It has been rolled back. Neither is said of one that may have committed or not."""
+        if "events" in self.__dict__:
+            self.events.undone()
 
     def lock(self, name: str) -> None:
         """Be alone with something that all share, until the transaction ends: `registry`, `keys`, `migration`. Before any `People.hold`."""
@@ -93,6 +117,11 @@ class Transaction:
         return People(self.connection)
 
     @cached_property
+    def search(self) -> Search:
+        """Looking people up."""
+        return Search(self.connection)
+
+    @cached_property
     def establishments(self) -> Establishments:
         """Establishments."""
         return Establishments(self.connection)
@@ -111,6 +140,31 @@ class Transaction:
     def grants(self) -> Grants:
         """Grants, codes, refresh tokens, spent identifiers."""
         return Grants(self.connection)
+
+    @cached_property
+    def canary(self) -> Canaries:
+        """Runs of the canary."""
+        return Canaries(self.connection)
+
+    @cached_property
+    def cuts(self) -> Cuts:
+        """Access taken from people."""
+        return Cuts(self.connection)
+
+    @cached_property
+    def watches(self) -> Watches:
+        """How far directories were listened to."""
+        return Watches(self.connection)
+
+    @cached_property
+    def signals(self) -> Signals:
+        """Shared Signals streams and their subjects."""
+        return Signals(self.connection)
+
+    @cached_property
+    def scim(self) -> Scim:
+        """What sources write to us themselves."""
+        return Scim(self.connection)
 
     @cached_property
     def devices(self) -> Devices:
@@ -145,7 +199,27 @@ class Transaction:
     @cached_property
     def events(self) -> Events:
         """The audit trail."""
-        return Events(self.connection)
+        return Events(self.connection, self._pens)
+
+    @cached_property
+    def figures(self) -> Figures:
+        """What the audit trail counts to."""
+        return Figures(self.connection)
+
+    @cached_property
+    def trail(self) -> Trail:
+        """The audit trail as it is stored: to verify, seal, stream and purge it."""
+        return Trail(self.connection)
+
+    @cached_property
+    def seals(self) -> Seals:
+        """Seals of the audit trail, records of its purges, and how far its streams are."""
+        return Seals(self.connection)
+
+    @cached_property
+    def alert_sums(self) -> AlertSums:
+        """What alerts have counted and not told yet."""
+        return AlertSums(self.connection)
 
     @cached_property
     def keys(self) -> SigningKeys:
@@ -173,9 +247,19 @@ class Transaction:
         return Passes(self.connection)
 
     @cached_property
+    def merges(self) -> Merges:
+        """Accounts that were found to be one person."""
+        return Merges(self.connection)
+
+    @cached_property
     def locks(self) -> Locks:
         """Identifiers closed until an operator opens them."""
         return Locks(self.connection)
+
+    @cached_property
+    def resets(self) -> Resets:
+        """Gated acts on people's means of sign-in."""
+        return Resets(self.connection)
 
     @cached_property
     def roles(self) -> Roles:
@@ -201,7 +285,8 @@ class Transaction:
 class Database:
     """Opens transactions. `url` is sqlite:///path or what libpq reads; safe to share between threads; build one per process.
 
-    `on_events` is told the audit lines of a transaction once it has committed (metrics are counted from them); it must not raise.
+    `pens` write the audit trail; without them nothing can be written to it, which is enough to look. `on_events` is told the audit lines of a
+    transaction once it has committed (metrics are counted from them); it must not raise.
     """
 
     def __init__(
@@ -213,8 +298,10 @@ class Database:
         pool_size: int,
         password: str | None = None,
         patience: "Patience | None" = None,
+        pens: Pens | None = None,
         on_events: Callable[[Sequence[Event]], None] | None = None,
     ) -> None:
+        self.pens = pens
         self._on_events = on_events
         self.is_sqlite = url.startswith("sqlite:")
         self._pool: Pool | None = None
@@ -234,7 +321,14 @@ class Database:
         self._idle: deque[Connection] = deque()
 
     @classmethod
-    def of(cls, settings: DatabaseSettings, *, pool_size: int, on_events: Callable[[Sequence[Event]], None] | None = None) -> "Database":
+    def of(
+        cls,
+        settings: DatabaseSettings,
+        *,
+        pool_size: int,
+        pens: Pens | None = None,
+        on_events: Callable[[Sequence[Event]], None] | None = None,
+    ) -> "Database":
         """The database of a configuration; connects at first use. `pool_size` bounds the connections to a PostgreSQL server."""
         patience = None
         if not settings.is_embedded:
@@ -253,6 +347,7 @@ class Database:
             pool_size=pool_size,
             password=settings.password,
             patience=patience,
+            pens=pens,
             on_events=on_events,
         )
 
@@ -327,7 +422,7 @@ class _Pooled:
 
     def __enter__(self) -> Transaction:
         self._connection = self._pool.begin(self._kind)
-        self._tx = Transaction(self._connection)
+        self._tx = Transaction(self._connection, self._database.pens if self._kind == "write" else None)
         return self._tx
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -335,8 +430,14 @@ class _Pooled:
         if away is not None:
             # The server may be gone, deaf or read-only by now: the next transaction asks anew.
             self._pool.discard(self._connection)
+            self._tx.undone()
             raise away from error
+        if error is not None:
+            # Whether or not the server hears of it, it is not going to commit.
+            self._tx.undone()
         is_done = self._pool.end(self._connection, commits=error is None)
+        if error is None:
+            (self._tx.kept if is_done else self._tx.undone)()
         if error is None and not is_done:
             # COMMIT would have rolled back without a word: somebody caught the error of a statement and went on.
             raise RuntimeError("a transaction went on after one of its statements had failed")
@@ -373,7 +474,7 @@ class _Held:
             if self._database.is_driver_error(error):
                 raise StoreUnavailable("store_unavailable", str(error)) from error
             raise
-        self._tx = Transaction(self._connection)
+        self._tx = Transaction(self._connection, self._database.pens if self._gate is not None else None)
         return self._tx
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -381,12 +482,15 @@ class _Held:
             if kind is None:
                 self._driver.execute("COMMIT")
                 self._database.give_back(self._connection)
+                self._tx.kept()  # before the gate opens: with one writer at a time, one pen writes all that a process writes
             elif self._database.is_driver_error(error):
                 # The file may be gone or broken: the next transaction opens it anew.
                 self._connection.close()
+                self._tx.undone()
             else:
                 self._driver.execute("ROLLBACK")
                 self._database.give_back(self._connection)
+                self._tx.undone()
         except Exception as failure:
             self._connection.close()
             if self._database.is_driver_error(failure):

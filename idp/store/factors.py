@@ -4,13 +4,14 @@ What serves once is used by one conditional UPDATE (a TOTP step, a recovery code
 in any process, exactly one is told True, whatever the ephemeral store has lost meanwhile.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import BigInteger, ColumnElement, Connection, and_, bindparam, case, exists, func, insert, or_, select, update
 
 from idp.store.base import Account, Factor, Pass, Role
+from idp.store.canary import ACCOUNT_IS_NOBODYS
 from idp.store.rows import columns, reader
 from idp.store.statement import InsertUnlessThere, Statement
 from idp.store.tables import accounts, attachments, establishments, events, factors, passes, recovery_codes, roles
@@ -134,10 +135,13 @@ class Factors:
         """End it; False when it had ended."""
         return _END.run(self._connection, {"factor": factor_id, "now": now}) == 1
 
-    def unequipped(self, now: datetime, *, establishment_id: str | None = None) -> Iterator[Unequipped]:
-        """Who has no factor yet, by name, once for each establishment where they are attached now; demonstration and sealed accounts left out.
+    def unequipped(
+        self, now: datetime, *, establishment_id: str | None = None, places: Collection[str] | None = None
+    ) -> Iterator[Unequipped]:
+        """Who has no factor yet, by name, once for each establishment where they are attached now; sealed and canary accounts left out.
 
-        A mailbox is no factor here: alone it satisfies no rule.
+        A mailbox is no factor here: alone it satisfies no rule. `places`: only these establishments; None for all. Demonstration accounts are
+        people here: where there are any, no server runs but on this machine (readiness.py), and there they sign in like everybody.
         """
         signed_in = (
             select(
@@ -159,17 +163,19 @@ class Factors:
             .where(
                 accounts.c.status == "active",
                 ~accounts.c.is_break_glass,
-                ~accounts.c.is_demo,
+                ~ACCOUNT_IS_NOBODYS,
                 attachments.c.ended_at.is_(None),
                 or_(attachments.c.valid_from.is_(None), attachments.c.valid_from <= now),
                 or_(attachments.c.valid_until.is_(None), attachments.c.valid_until > now),
                 establishments.c.ended_at.is_(None),
                 ~exists().where(factors.c.account_id == accounts.c.id, factors.c.ended_at.is_(None), factors.c.kind != "email"),
             )
-            .order_by(accounts.c.family_name, accounts.c.given_name, accounts.c.id, establishments.c.slug, attachments.c.profile)
+            .order_by(accounts.c.sort_name, accounts.c.id, establishments.c.slug, attachments.c.profile)
         )
         if establishment_id is not None:
             query = query.where(attachments.c.establishment_id == establishment_id)
+        if places is not None:
+            query = query.where(attachments.c.establishment_id.in_(places))
         for row in self._connection.execute(query, execution_options={"yield_per": 500}):
             place, profile, last, outside = row[_ACCOUNT_WIDTH:]
             yield Unequipped(
@@ -270,6 +276,26 @@ class Roles:
         if role is not None:
             query = query.where(roles.c.role == role)
         return tuple(_role(row) for row in self._connection.execute(query))
+
+    def page(self, *, named: str, offset: int, limit: int) -> tuple[tuple[Role, Account, bool], ...]:
+        """Who administers, by name: each open role of an Account that may be used, and whether that has a second factor that counts.
+
+        `named`: the beginning of a name, a username or an e-mail address; "" for all.
+        """
+        has_factor = exists().where(factors.c.account_id == accounts.c.id, factors.c.ended_at.is_(None), factors.c.kind != "email")
+        query = (
+            select(has_factor, *columns(Account, accounts), *columns(Role, roles))
+            .join(accounts, accounts.c.id == roles.c.account_id)
+            .where(roles.c.ended_at.is_(None), accounts.c.status == "active")
+            .order_by(accounts.c.sort_name, accounts.c.id, roles.c.created_at, roles.c.id)
+        )
+        if named:
+            found_by = (accounts.c.family_name, accounts.c.given_name, accounts.c.username, accounts.c.email)
+            query = query.where(or_(*(column.istartswith(named, autoescape=True) for column in found_by)))
+        return tuple(
+            (_role(row[1 + _ACCOUNT_WIDTH :]), _account(row[1 : 1 + _ACCOUNT_WIDTH]), bool(row[0]))
+            for row in self._connection.execute(query.offset(offset).limit(limit))
+        )
 
     def add(self, role: Role) -> None:
         """Insert."""

@@ -4,9 +4,10 @@ What may be used once is redeemed by one conditional UPDATE (or one INSERT), who
 row stays so that the second use is seen.
 """
 
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, bindparam, exists, func, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, exists, func, insert, or_, select, update
 
 from idp.store.base import Account, Code, Grant, RefreshToken
 from idp.store.rows import columns, reader, words
@@ -26,7 +27,38 @@ _ALIVE = Statement(
     select(
         *columns(Grant, grants),
         *columns(Account, accounts),
-        select(func.min(links.c.word_at)).where(links.c.account_id == accounts.c.id).scalar_subquery().label("word_at"),
+        select(func.min(links.c.word_at))
+        .where(
+            links.c.account_id == accounts.c.id,
+            links.c.ended_at.is_(None),
+            or_(links.c.kind == "directory", links.c.refresh_seal.is_not(None)),
+            or_(
+                links.c.kind == "directory",
+                links.c.how == "created",
+                links.c.how == "immutable_id",
+                links.c.connector == sessions.c.connector,
+            ),
+        )
+        .scalar_subquery()
+        .label("word_at"),
+        select(func.min(links.c.word_at))
+        .where(
+            links.c.account_id == accounts.c.id,
+            links.c.ended_at.is_(None),
+            or_(links.c.kind == "directory", links.c.refresh_seal.is_not(None)),
+        )
+        .scalar_subquery()
+        .label("oldest_at"),
+        select(func.max(links.c.word_at))
+        .where(
+            links.c.account_id == accounts.c.id,
+            links.c.connector == sessions.c.connector,
+            links.c.ended_at.is_(None),
+            links.c.kind == "upstream",
+            links.c.refresh_seal.is_(None),
+        )
+        .scalar_subquery()
+        .label("upstream_at"),
         exists().where(spent_identifiers.c.kind == "access_token", spent_identifiers.c.value == bindparam("jti")).label("revoked"),
     )
     .join_from(grants, accounts, grants.c.account_id == accounts.c.id)
@@ -51,6 +83,24 @@ _ALIVE = Statement(
             attachments.c.ended_at.is_(None),
             attachments.c.valid_from.is_(None) | (attachments.c.valid_from <= bindparam("now")),
             attachments.c.valid_until.is_(None) | (attachments.c.valid_until > bindparam("now")),
+            # What a provider gave stands while its word does, whatever the Session came by.
+            ~exists().where(
+                links.c.account_id == attachments.c.account_id,
+                links.c.connector == attachments.c.source,
+                links.c.ended_at.is_(None),
+                links.c.kind == "upstream",
+                or_(
+                    and_(
+                        links.c.refresh_seal.is_not(None),
+                        links.c.word_at < bindparam("askable_since"),
+                        # The silence of those that decide is told as what it is: for the time being.
+                        links.c.how != "created",
+                        links.c.how != "immutable_id",
+                        links.c.connector != sessions.c.connector,
+                    ),
+                    and_(links.c.refresh_seal.is_(None), links.c.word_at < bindparam("seen_since")),
+                ),
+            ),
         ),
     )
 )
@@ -90,6 +140,29 @@ _IS_SPENT = Statement(
 _SPEND = InsertUnlessThere(spent_identifiers)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceBounds:
+    """How old the last word of a provider may be for what it gave to stand: of one that can be asked, and of one that only the person renews.
+
+    `directories` are the sources that this says nothing of: how long one may be silent is asked of the whole person.
+    """
+
+    askable: timedelta
+    seen: timedelta
+    directories: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """When the sources of a Grant's Account last spoke; None: there is no such source. `word_at`: of those that can be asked and decide on it, the
+    earliest; `oldest_at`: of all that can be asked; `upstream_at`: the provider that its Session came by, if that cannot be asked.
+    """
+
+    word_at: datetime | None
+    oldest_at: datetime | None
+    upstream_at: datetime | None
+
+
 class Grants:
     """What Sessions gave Clients, and the one-time things under them."""
 
@@ -97,17 +170,17 @@ class Grants:
         self._connection = connection
 
     def alive(
-        self, grant_id: str, now: datetime, *, limits: SessionLimits, jti: str | None = None
-    ) -> tuple[Grant, Account, datetime | None] | None:
-        """The Grant, its Account and when its directories last spoke (None: it is in none), when the Grant may still give tokens.
-
-        The access token `jti`, if one is named, must not have been given back.
+        self, grant_id: str, now: datetime, *, limits: SessionLimits, bounds: SourceBounds, jti: str | None = None
+    ) -> tuple[Grant, Account, Heard] | None:
+        """The Grant, its Account and when its sources spoke, when the Grant may still give tokens. `bounds` are how old the word of a provider may be
+        for what it gave to stand; the access token `jti`, if one is named, must not have been given back.
         """
         since = {"idle_since": now - limits.idle, "shared_idle_since": now - limits.idle_of(is_shared=True)}
+        since |= {"askable_since": now - bounds.askable, "seen_since": now - bounds.seen}
         row = _ALIVE.first(self._connection, {"id": grant_id, "now": now, "jti": jti, **since})
         if row is None or row[-1]:
             return None
-        return _read(row[:_GRANT_WIDTH]), _account(row[_GRANT_WIDTH:-2]), row[-2]
+        return _read(row[:_GRANT_WIDTH]), _account(row[_GRANT_WIDTH:-4]), Heard(word_at=row[-4], oldest_at=row[-3], upstream_at=row[-2])
 
     def get(self, grant_id: str) -> Grant | None:
         """By id, alive or not."""

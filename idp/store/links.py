@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, or_, select, update
 
 from idp.store.base import Link, SyncRun
 from idp.store.rows import columns, reader
@@ -12,11 +12,14 @@ from idp.store.statement import InsertUnlessThere, Statement
 from idp.store.tables import links as t
 from idp.store.tables import sync_runs as runs
 
+LET_IN = ("usable", "must_change", "locked", "not_now")  # policies.lifecycle.lets_stay
 _link = reader(Link)
 _run = reader(SyncRun, counts=dict)
 _COLUMNS = columns(Link, t)
 _BY_SUBJECT = Statement(select(*_COLUMNS).where(t.c.connector == bindparam("connector"), t.c.subject == bindparam("subject")))
-_OF_ACCOUNT = Statement(select(*_COLUMNS).where(t.c.account_id == bindparam("id")).order_by(t.c.created_at, t.c.connector))
+_OF_ACCOUNT = Statement(
+    select(*_COLUMNS).where(t.c.account_id == bindparam("id"), t.c.ended_at.is_(None)).order_by(t.c.created_at, t.c.connector)
+)
 _INSERT = InsertUnlessThere(t)
 _HEAR = Statement(
     update(t)
@@ -32,12 +35,12 @@ class Links:
         self._connection = connection
 
     def get(self, connector: str, subject: str) -> Link | None:
-        """By the directory and its lasting id."""
+        """By the source and its lasting id; one that was unlinked too (`ended_at`)."""
         row = _BY_SUBJECT.first(self._connection, {"connector": connector, "subject": subject})
         return _link(row) if row else None
 
     def of_account(self, account_id: str) -> tuple[Link, ...]:
-        """Every one of an Account, oldest first."""
+        """Every one of an Account that stands, oldest first."""
         return tuple(_link(row) for row in _OF_ACCOUNT.all(self._connection, {"id": account_id}))
 
     def add(self, link: Link) -> bool:
@@ -54,19 +57,40 @@ class Links:
         query = update(t).where(t.c.connector == connector, t.c.subject.in_(subjects), t.c.word_at < at)
         self._connection.execute(query.values(word_at=at))
 
+    def past_their_end(self, connector: str, now: datetime, *, limit: int) -> tuple[Link, ...]:
+        """Those whom a directory let in at its last word and whose account has ended by itself since, the earliest first; none who are held."""
+        query = select(*_COLUMNS).where(
+            t.c.connector == connector,
+            t.c.ends_at <= now,
+            t.c.ended_at.is_(None),
+            t.c.word.in_(LET_IN),
+            or_(t.c.held_until.is_(None), t.c.held_until <= now),
+        )
+        return tuple(_link(row) for row in self._connection.execute(query.order_by(t.c.ends_at, t.c.subject).limit(limit)))
+
     def change_password(self, connector: str, subject: str, at: datetime) -> None:
         """Remember that the directory's password was changed on our page."""
         query = update(t).where(t.c.connector == connector, t.c.subject == subject)
         self._connection.execute(query.values(password_changed_at=at))
 
+    def change(self, connector: str, subject: str, **values: Any) -> None:
+        """Set columns: who it is linked to, `ended_at`, `refresh_seal`."""
+        self._connection.execute(update(t).where(t.c.connector == connector, t.c.subject == subject).values(**values))
+
     def count(self, connector: str) -> int:
         """How many people are linked to a directory and were not gone at its last word."""
-        query = select(func.count()).select_from(t).where(t.c.connector == connector, t.c.word != "gone")
+        query = select(func.count()).select_from(t).where(t.c.connector == connector, t.c.word != "gone", t.c.ended_at.is_(None))
+        return self._connection.execute(query).scalar_one()
+
+    def count_let_in(self, connector: str) -> int:
+        """How many of them it let in at its last word (policies.lifecycle.lets_stay)."""
+        kept = t.c.word.in_(LET_IN)
+        query = select(func.count()).select_from(t).where(t.c.connector == connector, kept, t.c.ended_at.is_(None))
         return self._connection.execute(query).scalar_one()
 
     def all(self, connector: str) -> Iterator[Link]:
         """Every one of a directory, by subject, streamed."""
-        query = select(*_COLUMNS).where(t.c.connector == connector).order_by(t.c.subject)
+        query = select(*_COLUMNS).where(t.c.connector == connector, t.c.ended_at.is_(None)).order_by(t.c.subject)
         for row in self._connection.execute(query, execution_options={"yield_per": 1000}):
             yield _link(row)
 
@@ -77,9 +101,10 @@ class Links:
             values = [{"who": subject} for subject in subjects]
             self._connection.execute(query.values(held_by_run=run_id, held_until=until), values)
 
-    def held_by(self, run_id: str) -> tuple[Link, ...]:
-        """Those that a run holds."""
-        return tuple(_link(row) for row in self._connection.execute(select(*_COLUMNS).where(t.c.held_by_run == run_id)))
+    def held_by(self, run_id: str, *, limit: int | None = None) -> tuple[Link, ...]:
+        """Those that a run holds, whose hold is over first before the others."""
+        query = select(*_COLUMNS).where(t.c.held_by_run == run_id).order_by(t.c.held_until, t.c.subject).limit(limit)
+        return tuple(_link(row) for row in self._connection.execute(query))
 
     def release(self, run_id: str) -> None:
         """Hold nobody for this run any more."""

@@ -13,15 +13,21 @@ _read = reader(Notice)
 _COLUMNS = columns(Notice, t)
 _DUE = (
     select(*_COLUMNS)
-    .where(t.c.next_attempt_at <= bindparam("now"), t.c.client_id.not_in(bindparam("busy", expanding=True)))
-    .order_by(t.c.next_attempt_at)
+    .where(
+        t.c.next_attempt_at <= bindparam("now"),
+        t.c.kind == bindparam("kind"),
+        t.c.client_id.not_in(bindparam("busy", expanding=True)),
+    )
+    .order_by(t.c.next_attempt_at, t.c.id)
     .limit(bindparam("limit"))
 )
 _CLAIM = (
     update(t)
     .where(t.c.id == bindparam("notice"), t.c.next_attempt_at == bindparam("seen"))
-    .values(attempts=t.c.attempts + 1, next_attempt_at=bindparam("until"))
+    .values(attempts=t.c.attempts + 1, next_attempt_at=bindparam("until"), receipt=None)
 )
+# What a failed try leaves has a receipt.
+_CLAIMED = (t.c.next_attempt_at.is_not(None), t.c.attempts > 0, t.c.receipt.is_(None))
 
 
 class Outbox:
@@ -39,15 +45,22 @@ class Outbox:
         row = self._connection.execute(select(*_COLUMNS).where(t.c.id == notice_id)).first()
         return _read(row) if row else None
 
-    def due(self, now: datetime, limit: int = 50, *, except_clients: Collection[str] = ()) -> tuple[Notice, ...]:
-        """Notices whose next attempt has come, oldest first, but those for clients that are being told at this moment."""
-        values = {"now": now, "limit": limit, "busy": list(except_clients)}
+    def due(
+        self, now: datetime, limit: int = 50, *, kind: str = "backchannel_logout", except_clients: Collection[str] = ()
+    ) -> tuple[Notice, ...]:
+        """Notices of a kind whose next attempt has come, oldest first, but those for clients that are being told at this moment."""
+        values = {"now": now, "limit": limit, "kind": kind, "busy": list(except_clients)}
         return tuple(_read(row) for row in self._connection.execute(_DUE, values))
 
     def claim(self, notice: Notice, until: datetime) -> bool:
         """Take a notice for one attempt; it is due again at `until` if we die. False when another sender took it."""
         values = {"notice": notice.id, "seen": notice.next_attempt_at, "until": until}
         return self._connection.execute(_CLAIM, values).rowcount == 1
+
+    def release_claims(self, now: datetime) -> int:
+        """What a sender that is there no more had claimed is due now, and the try that nobody finished does not count. How many."""
+        query = update(t).where(*_CLAIMED).values(next_attempt_at=now, attempts=t.c.attempts - 1, receipt="interrupted")
+        return self._connection.execute(query).rowcount
 
     def delivered(self, notice_id: str, now: datetime, receipt: str) -> None:
         """The application acknowledged it."""

@@ -4,22 +4,54 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ARRAY, Connection, String, any_, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import ARRAY, Connection, String, and_, any_, bindparam, delete, exists, func, insert, or_, select, update
 
+from idp.store.alphabet import sort_name
 from idp.store.base import Account, Attachment, Password
 from idp.store.rows import columns, reader
+from idp.store.search import add_words, replace_words
 from idp.store.statement import InsertUnlessThere, Statement, insert_or_replace
-from idp.store.tables import accounts, attachments, identifiers, links, passwords
+from idp.store.tables import accounts, attachments, grants, identifiers, links, passwords, sessions
 
 _account = reader(Account)
 _attachment = reader(Attachment)
 _password = reader(Password, previous=tuple)
 _BY_ID = Statement(select(*columns(Account, accounts)).where(accounts.c.id == bindparam("id")))
+_IS_ASKABLE = or_(links.c.kind == "directory", links.c.refresh_seal.is_not(None))
 _HEARD = Statement(
     select(
         *columns(Account, accounts),
-        select(func.min(links.c.word_at)).where(links.c.account_id == accounts.c.id).scalar_subquery().label("word_at"),
+        select(func.min(links.c.word_at))
+        .where(
+            links.c.account_id == accounts.c.id,
+            links.c.ended_at.is_(None),
+            _IS_ASKABLE,
+            # What somebody linked by themselves binds what came by it, and not who came another way.
+            or_(
+                links.c.kind == "directory",
+                links.c.how == "created",
+                links.c.how == "immutable_id",
+                links.c.connector == bindparam("connector"),
+            ),
+        )
+        .scalar_subquery()
+        .label("word_at"),
+        select(func.min(links.c.word_at))
+        .where(links.c.account_id == accounts.c.id, links.c.ended_at.is_(None), _IS_ASKABLE)
+        .scalar_subquery()
+        .label("oldest_at"),
     ).where(accounts.c.id == bindparam("id"))
+)
+_SILENT = Statement(
+    select(links.c.connector).where(
+        links.c.account_id == bindparam("id"),
+        links.c.ended_at.is_(None),
+        links.c.kind == "upstream",
+        or_(
+            and_(links.c.refresh_seal.is_not(None), links.c.word_at < bindparam("askable_since")),
+            and_(links.c.refresh_seal.is_(None), links.c.word_at < bindparam("seen_since")),
+        ),
+    )
 )
 _BY_IDENTIFIER = Statement(
     select(identifiers.c.scope, *columns(Account, accounts))
@@ -46,7 +78,7 @@ _IDENTIFIERS = Statement(
 _REMEMBER = Statement(
     update(accounts).where(accounts.c.id == bindparam("account")).values(last_establishment_id=bindparam("establishment"))
 )
-_INSERT = Statement(insert(accounts), columns=Account.__slots__)
+_INSERT = Statement(insert(accounts), columns=(*Account.__slots__, "sort_name"))
 _ATTACH = Statement(insert(attachments), columns=Attachment.__slots__)
 _CLAIM = InsertUnlessThere(identifiers)
 _LEAVE = Statement(delete(identifiers).where(identifiers.c.account_id == bindparam("account"), identifiers.c.kind == bindparam("of_kind")))
@@ -63,10 +95,19 @@ class People:
         row = _BY_ID.first(self._connection, {"id": account_id})
         return _account(row) if row else None
 
-    def heard(self, account_id: str) -> tuple[Account, datetime | None] | None:
-        """By id, with when its directories last spoke of it: the earliest of their last words, None when it is in no directory."""
-        row = _HEARD.first(self._connection, {"id": account_id})
-        return (_account(row[:-1]), row[-1]) if row else None
+    def heard(self, account_id: str, connector: str | None = None) -> tuple[Account, datetime | None, datetime | None] | None:
+        """By id, with two earliest last words, of its sources that can be asked (None when there are none): of those whose word decides on somebody
+        who came by `connector`, and of all.
+
+        Directories, and providers that made the Account or joined it by the directory's id, decide for everybody; another for what came by it.
+        """
+        row = _HEARD.first(self._connection, {"id": account_id, "connector": connector})
+        return (_account(row[:-2]), row[-2], row[-1]) if row else None
+
+    def silent_sources(self, account_id: str, *, askable_since: datetime, seen_since: datetime) -> frozenset[str]:
+        """Its providers whose last word is too old to stand on what they gave: those that can be asked, and those that only the person renews."""
+        limits = {"askable_since": askable_since, "seen_since": seen_since}
+        return frozenset(name for (name,) in _SILENT.all(self._connection, {"id": account_id, **limits}))
 
     def hold(self, *account_ids: str) -> None:
         """Keep every other transaction that holds these accounts waiting until this one ends. Nothing to do on SQLite, which has one writer.
@@ -97,28 +138,9 @@ class People:
                 scoped[account.id] = account
         return tuple({**found, **scoped}.values())
 
-    def search(self, text: str, limit: int = 50) -> tuple[Account, ...]:
-        """Accounts whose id or identifier is `text`, or whose name or identifier begins with it, for operators."""
-        like = text.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-        carried = select(identifiers.c.account_id).where(identifiers.c.value.like(like, escape="\\"))
-        query = (
-            select(*columns(Account, accounts))
-            .where(
-                or_(
-                    accounts.c.id == text,
-                    accounts.c.family_name.ilike(like, escape="\\"),
-                    accounts.c.given_name.ilike(like, escape="\\"),
-                    accounts.c.id.in_(carried),
-                )
-            )
-            .order_by(accounts.c.family_name, accounts.c.given_name)
-            .limit(limit)
-        )
-        return tuple(_account(row) for row in self._connection.execute(query))
-
     def all(self) -> Iterator[Account]:
         """Every account, by name, streamed."""
-        query = select(*columns(Account, accounts)).order_by(accounts.c.family_name, accounts.c.given_name)
+        query = select(*columns(Account, accounts)).order_by(accounts.c.sort_name, accounts.c.id)
         for row in self._connection.execute(query, execution_options={"yield_per": 500}):
             yield _account(row)
 
@@ -129,7 +151,9 @@ class People:
 
     def add(self, account: Account, *, found_by: tuple[tuple[str, str, str], ...]) -> None:
         """Insert an account and what it is found by, as (kind, normalised value, scope); IntegrityError when one is taken."""
-        _INSERT.run(self._connection, {name: getattr(account, name) for name in Account.__slots__})
+        values = {name: getattr(account, name) for name in Account.__slots__}
+        _INSERT.run(self._connection, {**values, "sort_name": _sort_name(account)})
+        add_words(self._connection, account)
         for kind, value, scope in found_by:
             self.add_identifier(account.id, kind, value=value, scope=scope)
 
@@ -152,6 +176,9 @@ class People:
     def change(self, account_id: str, now: datetime, **values: Any) -> None:
         """Set columns of an account and its updated_at."""
         self._connection.execute(update(accounts).where(accounts.c.id == account_id).values(updated_at=now, **values))
+        if not values.keys().isdisjoint({"given_name", "family_name", "username"}) and (named := self.get(account_id)) is not None:
+            self._connection.execute(update(accounts).where(accounts.c.id == account_id).values(sort_name=_sort_name(named)))
+            replace_words(self._connection, named)
 
     def remember_establishment(self, account_id: str, establishment_id: str) -> None:
         """The establishment last used, to be proposed next time."""
@@ -169,6 +196,11 @@ class People:
         values = {"hash": encoded, "previous": previous, "must_change": must_change, "changed_at": now}
         insert_or_replace(self._connection, passwords, {"account_id": account_id, **values})
 
+    def expire_password(self, account_id: str, now: datetime) -> bool:
+        """Let the local password serve only to be changed; what was proven with it before `now` is worth nothing. False when there is none."""
+        query = update(passwords).where(passwords.c.account_id == account_id)
+        return self._connection.execute(query.values(must_change=True, changed_at=now)).rowcount == 1
+
     def rehash_password(self, account_id: str, old: str, new: str) -> None:
         """Replace a hash by a stronger one of the same password, unless it changed meanwhile."""
         query = update(passwords).where(passwords.c.account_id == account_id, passwords.c.hash == old)
@@ -177,6 +209,34 @@ class People:
     def attachments(self, account_id: str) -> tuple[Attachment, ...]:
         """Every attachment of an account, past ones too, oldest first."""
         return tuple(_attachment(row) for row in _ATTACHMENTS.all(self._connection, {"id": account_id}))
+
+    def past_their_last_day(self, since: datetime | None, now: datetime, *, limit: int) -> tuple[Attachment, ...]:
+        """Attachments whose last day was over in (since, now] and on which alone something still stands open, the earliest first."""
+        other = attachments.alias()
+        is_carried = exists().where(
+            other.c.account_id == attachments.c.account_id,
+            other.c.establishment_id == attachments.c.establishment_id,
+            other.c.ended_at.is_(None),
+            or_(other.c.valid_from.is_(None), other.c.valid_from <= now),
+            or_(other.c.valid_until.is_(None), other.c.valid_until > now),
+        )
+        is_open = or_(
+            *(
+                exists().where(
+                    table.c.account_id == attachments.c.account_id,
+                    table.c.establishment_id == attachments.c.establishment_id,
+                    table.c.ended_at.is_(None),
+                )
+                for table in (sessions, grants)
+            )
+        )
+        query = select(*columns(Attachment, attachments)).where(
+            attachments.c.valid_until <= now, attachments.c.ended_at.is_(None), ~is_carried, is_open
+        )
+        if since is not None:
+            query = query.where(attachments.c.valid_until > since)
+        query = query.order_by(attachments.c.valid_until, attachments.c.id).limit(limit)
+        return tuple(_attachment(row) for row in self._connection.execute(query))
 
     def attach(self, attachment: Attachment) -> None:
         """Insert an attachment."""
@@ -190,3 +250,7 @@ class People:
         """End an attachment; False when it had ended."""
         query = update(attachments).where(attachments.c.id == attachment_id, attachments.c.ended_at.is_(None)).values(ended_at=now)
         return self._connection.execute(query).rowcount == 1
+
+
+def _sort_name(account: Account) -> str:
+    return sort_name(account.given_name, account.family_name, account.username)

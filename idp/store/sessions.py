@@ -1,12 +1,13 @@
 """Sessions in SQL."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, or_, select, update
 
 from idp.store.base import Session, StoredProof
+from idp.store.canary import SESSION_IS_NOBODYS
 from idp.store.rows import columns, reader, words
 from idp.store.statement import Statement
 from idp.store.tables import sessions as t
@@ -14,11 +15,16 @@ from policies.sessions import SessionLimits
 
 
 def _read_proofs(stored: Iterable[Any]) -> tuple[StoredProof, ...]:
-    return tuple(StoredProof(method=method, at=datetime.fromisoformat(at), factor_id=factor_id) for method, at, factor_id in stored)
+    return tuple(
+        StoredProof(method=method, at=datetime.fromisoformat(at), factor_id=factor_id, upstream_acr=more[0] if more else None)
+        for method, at, factor_id, *more in stored
+    )
 
 
 def _write_proofs(proofs: Iterable[StoredProof]) -> list[Any]:
-    return [[proof.method, proof.at.isoformat(), proof.factor_id] for proof in proofs]
+    return [
+        [proof.method, proof.at.isoformat(), proof.factor_id, *((proof.upstream_acr,) if proof.upstream_acr else ())] for proof in proofs
+    ]
 
 
 _read = reader(Session, amr=words, proofs=_read_proofs)
@@ -118,10 +124,20 @@ class Sessions:
         query = select(*_COLUMNS).where(t.c.establishment_id == establishment_id, t.c.ended_at.is_(None))
         return tuple(_read(row) for row in self._connection.execute(query))
 
+    def live_at(
+        self, places: Collection[str] | None, now: datetime, *, limits: SessionLimits, skip: int, count: int
+    ) -> tuple[Session, ...]:
+        """Live ones that stand on some establishments (None: on any), last active first; not the canary's (idp/lifecycle/canary.py)."""
+        query = select(*_COLUMNS).where(t.c.ended_at.is_(None), ~_is_idle(now, limits), t.c.expires_at > now, ~SESSION_IS_NOBODYS)
+        if places is not None:
+            query = query.where(t.c.establishment_id.in_(places))
+        query = query.order_by(t.c.last_active_at.desc(), t.c.id).offset(skip).limit(count)
+        return tuple(_read(row) for row in self._connection.execute(query))
+
     def count_open(self, now: datetime, limits: SessionLimits) -> int:
-        """How many are live now."""
-        query = select(func.count()).select_from(t).where(t.c.ended_at.is_(None), ~_is_idle(now, limits), t.c.expires_at > now)
-        return self._connection.execute(query).scalar_one()
+        """How many are live now, but for the canary's."""
+        is_live = (t.c.ended_at.is_(None), ~_is_idle(now, limits), t.c.expires_at > now)
+        return self._connection.execute(select(func.count()).select_from(t).where(*is_live, ~SESSION_IS_NOBODYS)).scalar_one()
 
 
 def _is_idle(now: datetime, limits: SessionLimits) -> ColumnElement[bool]:

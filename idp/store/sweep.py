@@ -5,10 +5,27 @@ A used code or refresh token is kept as long as its Grant, so that a second use 
 """
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, Delete, delete, exists, or_, select, update
+from sqlalchemy import Connection, Delete, Select, delete, exists, or_, select, update
 
-from idp.store.tables import codes, grants, messages, outbox, passes, recovery_codes, refresh_tokens, sessions, spent_identifiers
+from idp.store.canary import OF_RUN
+from idp.store.tables import (
+    canary_runs,
+    codes,
+    cuts,
+    devices,
+    grants,
+    messages,
+    outbox,
+    passes,
+    recovery_codes,
+    refresh_tokens,
+    reset_moves,
+    resets,
+    sessions,
+    spent_identifiers,
+)
 
 
 class Sweep:
@@ -47,9 +64,23 @@ class Sweep:
         return self._delete(delete(sessions).where(sessions.c.id.in_(picked)))
 
     def delete_notices(self, before: datetime) -> int:
-        """Notices delivered or abandoned before an instant."""
+        """Notices delivered or abandoned before an instant; what a cut made due is kept as long as its certificate (delete_cuts)."""
         over = or_(outbox.c.delivered_at < before, outbox.c.abandoned_at < before)
-        return self._delete(delete(outbox).where(outbox.c.id.in_(select(outbox.c.id).where(over).limit(self._batch))))
+        is_of_cut = exists().where(cuts.c.id == outbox.c.cut_id)
+        return self._delete(delete(outbox).where(outbox.c.id.in_(select(outbox.c.id).where(over, ~is_of_cut).limit(self._batch))))
+
+    def delete_cuts(self, before: datetime) -> int:
+        """Cuts decided before an instant, with what applications answered; one that still waits is kept. How many cuts."""
+        return self._delete_cuts(select(cuts.c.id).where(cuts.c.decided_at < before))
+
+    def delete_canary_runs(self, before: datetime) -> int:
+        """The canary's runs that began before an instant, with their cuts: they are nobody's, and evidence of nothing. How many runs."""
+        old = select(canary_runs.c.id).where(canary_runs.c.began_at < before, canary_runs.c.restored_at.is_not(None))
+        picked = [row.id for row in self._connection.execute(old.limit(self._batch))]
+        if not picked:
+            return 0
+        self._delete_cuts(select(cuts.c.id).where(exists().where(canary_runs.c.id.in_(picked), OF_RUN)))
+        return self._delete(delete(canary_runs).where(canary_runs.c.id.in_(picked)))
 
     def delete_messages(self, before: datetime) -> int:
         """Messages that were sent or abandoned, written before an instant: those of this month say what it has cost."""
@@ -64,6 +95,27 @@ class Sweep:
         burned = or_(recovery_codes.c.used_at < before, recovery_codes.c.ended_at < before)
         picked = select(recovery_codes.c.digest).where(burned).limit(self._batch)
         return deleted + self._delete(delete(recovery_codes).where(recovery_codes.c.digest.in_(picked)))
+
+    def delete_devices(self, before: datetime) -> int:
+        """Devices that ended before an instant: none is looked up by its secret any more, and the Events name it by its id."""
+        picked = select(devices.c.id).where(devices.c.ended_at < before).limit(self._batch)
+        return self._delete(delete(devices).where(devices.c.id.in_(picked)))
+
+    def delete_resets(self, before: datetime) -> int:
+        """Resets that ended before an instant, with their moves; the audit trail has both. How many Resets."""
+        picked = [row.id for row in self._connection.execute(select(resets.c.id).where(resets.c.closed_at < before).limit(self._batch))]
+        if not picked:
+            return 0
+        self._delete(delete(reset_moves).where(reset_moves.c.reset_id.in_(picked)))
+        return self._delete(delete(resets).where(resets.c.id.in_(picked)))
+
+    def _delete_cuts(self, wanted: Select[Any]) -> int:
+        waits = exists().where(outbox.c.cut_id == cuts.c.id, outbox.c.next_attempt_at.is_not(None))
+        picked = [row.id for row in self._connection.execute(wanted.where(~waits).limit(self._batch))]
+        if not picked:
+            return 0
+        self._delete(delete(outbox).where(outbox.c.cut_id.in_(picked)))
+        return self._delete(delete(cuts).where(cuts.c.id.in_(picked)))
 
     def _delete(self, query: Delete) -> int:
         return self._connection.execute(query).rowcount

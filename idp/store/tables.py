@@ -54,6 +54,8 @@ metadata = MetaData(
 )
 Id = String(36)
 Digest = String(43)
+# Compared byte by byte on PostgreSQL too, whatever the locale of its database (alphabet.py).
+Folded = String(170).with_variant(String(170, collation="C"), "postgresql")
 
 establishments = Table(
     "establishments",
@@ -88,6 +90,7 @@ accounts = Table(
     Column("username", String(120)),
     Column("given_name", String(80), nullable=False, default=""),
     Column("family_name", String(80), nullable=False, default=""),
+    Column("sort_name", Folded, nullable=False, server_default=""),  # where they come in a list; people.py writes it with every name
     Column("email", String(254)),
     Column("email_verified", Boolean, nullable=False, default=False),
     Column("phone_number", String(20)),
@@ -97,11 +100,15 @@ accounts = Table(
     Column("is_demo", Boolean, nullable=False, default=False),
     Column("is_break_glass", Boolean, nullable=False, default=False),
     Column("cut_by", String(60)),  # operator, or the directory that said so; null while active
+    Column("merged_into", Id),  # the account that this person goes on with; the id is never given again
     Column("grace_began_at", Instant),  # when a second factor was first wanted of somebody who has none
+    Column("email_changed_at", Instant),  # null: as it was when the account was made
+    Column("phone_changed_at", Instant),
     Column("last_establishment_id", Id),
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
     Column("ended_at", Instant),
+    Index("ix_accounts_sort_name_id", "sort_name", "id"),
 )
 
 # What a person may type to say who they are. Staff numbers are unique in their establishment (scope), the rest everywhere (scope "").
@@ -112,6 +119,14 @@ identifiers = Table(
     Column("scope", Id, primary_key=True, default=""),
     Column("kind", String(12), nullable=False),  # username, email, number
     Column("account_id", Id, ForeignKey("accounts.id"), nullable=False, index=True),
+)
+
+# What names are found by: their words in small letters without accents (search.py).
+account_words = Table(
+    "account_words",
+    metadata,
+    Column("word", String(80), primary_key=True),
+    Column("account_id", Id, ForeignKey("accounts.id"), primary_key=True, index=True),
 )
 
 passwords = Table(
@@ -135,7 +150,7 @@ attachments = Table(
     Column("first_day", Date),
     Column("last_day", Date),
     Column("valid_from", Instant),
-    Column("valid_until", Instant),
+    Column("valid_until", Instant, index=True),
     Column("source", String(60), nullable=False, default="operator"),  # operator, or the directory whose groups gave it
     Column("created_at", Instant, nullable=False),
     Column("ended_at", Instant),
@@ -267,7 +282,12 @@ outbox = Table(
     Column("delivered_at", Instant),
     Column("abandoned_at", Instant),
     Column("receipt", String(300)),
+    Column("cut_id", Id),  # the departure that it tells of, whose certificate holds the receipt
+    Column("stream_id", Id),  # a Shared Signals stream; null: Back-Channel Logout
+    Column("event", JSON),  # what a Security Event Token will say; null: a logout token says all by itself
     Index("ix_outbox_due", "next_attempt_at"),
+    Index("ix_outbox_cut", "cut_id"),
+    Index("ix_outbox_stream", "stream_id", "delivered_at", "abandoned_at", "created_at"),
 )
 
 events = Table(
@@ -298,6 +318,69 @@ events = Table(
     Column("acr", String(60)),
     Column("request_id", String(10), nullable=False, index=True),
     Column("details", Text, nullable=False),
+    # chain.py; all null in a line from before the chains
+    Column("writer", Id),
+    Column("sequence", BigInteger),
+    Column("previous", Digest),
+    Column("mac", Digest),
+)
+
+# The heads of the writers that moved, every minute. What a seal covers is in `heads`: JSON, [[writer, sequence, mac], ...].
+seals = Table(
+    "seals",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", Instant, nullable=False),
+    Column("heads", Text, nullable=False),
+    Column("unsigned", BigInteger, nullable=False),  # lines without a writer among those that this seal settles
+    Column("horizon", BigInteger, nullable=False),  # no line with this id or a lower one can appear any more
+    Column("seen", BigInteger, nullable=False),
+    Column("begun", BigInteger, nullable=False),
+    Column("previous", Digest, nullable=False),
+    Column("mac", Digest, nullable=False),
+)
+
+# What a purge took out of a chain, signed: `writer` is a writer, "seals", or "" for lines from before, of which `first` and `last` are ids.
+purged_ranges = Table(
+    "purged_ranges",
+    metadata,
+    Column("writer", Id, primary_key=True),
+    Column("first", BigInteger, primary_key=True, autoincrement=False),
+    Column("last", BigInteger, nullable=False),
+    Column("count", BigInteger, nullable=False),
+    Column("previous", Digest, nullable=False),
+    Column("last_mac", Digest, nullable=False),
+    Column("until", Instant, nullable=False),
+    Column("retention", String(40), nullable=False),
+    Column("purged_at", Instant, nullable=False),
+    Column("mac", Digest, nullable=False),
+)
+
+# How far each stream of the trail has got (idp/trail/stream.py).
+stream_cursors = Table(
+    "stream_cursors",
+    metadata,
+    Column("name", String(60), primary_key=True),
+    Column("line", BigInteger, nullable=False),
+    Column("settled", BigInteger, nullable=False),
+    Column("seen", BigInteger, nullable=False),
+    Column("begun", BigInteger, nullable=False),
+    Column("seal", BigInteger, nullable=False),
+    Column("sent_at", Instant),
+    Column("failing_since", Instant),
+    Column("trouble", String(300), nullable=False, default=""),
+)
+
+# What alerts have counted at an establishment ("": at none) and not told yet, and when they last told of it.
+alert_sums = Table(
+    "alert_sums",
+    metadata,
+    Column("kind", String(20), primary_key=True),
+    Column("place", Id, primary_key=True),
+    Column("count", Integer, nullable=False),
+    Column("at", Instant),
+    Column("accounts", Text, nullable=False, default=""),  # ids, the first few, with spaces between
+    Column("told_at", Instant),
 )
 
 signing_keys = Table(
@@ -335,9 +418,33 @@ links = Table(
     Column("held_by_run", Id),
     Column("held_until", Instant),
     Column("password_changed_at", Instant),
+    Column("kind", String(10), nullable=False, default="directory"),  # or upstream, which speaks when the person comes
+    Column(
+        "how", String(30), nullable=False, default="directory"
+    ),  # or immutable_id, proven, operator, created: what joined it to the account
+    Column("refresh_seal", LargeBinary),  # the upstream's refresh token: while it is there, the upstream can be asked
     Column("created_at", Instant, nullable=False),
+    Column("ended_at", Instant),  # unlinked: known, and nobody's until a proven act links it again
+    Column("ends_at", Instant, index=True),  # when the account ends there by itself
+    Column("password_set_at", Instant),  # by the directory's clock
     Index("ix_links_account", "account_id", "word_at"),
     Index("ix_links_held", "held_by_run"),
+)
+
+# One natural person who had two accounts. The kept one is the older; what moved from the retired one is listed, so that it can be undone.
+merges = Table(
+    "merges",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("kept_id", Id, ForeignKey("accounts.id"), nullable=False, index=True),
+    Column("retired_id", Id, ForeignKey("accounts.id"), nullable=False, index=True),
+    Column("retired_status", String(10), nullable=False),
+    Column("retired_cut_by", String(60)),
+    Column("moved", JSON, nullable=False),  # kind to the keys of rows that now carry kept_id
+    Column("actor", String(140), nullable=False),
+    Column("why", Text, nullable=False, default=""),
+    Column("merged_at", Instant, nullable=False),
+    Column("undone_at", Instant),
 )
 
 # One row a whole reading of a directory.
@@ -374,6 +481,7 @@ zones = Table(
     Column("networks", JSON, nullable=False),
     Column("is_egress", Boolean, nullable=False, default=False),  # a public address that a whole site leaves by
     Column("guests_apart", Text, nullable=False, default=""),  # who declared that guests leave elsewhere, and when; "" when nobody did
+    Column("windows", Boolean, nullable=False, default=False),  # its computers can show a Windows session (Kerberos)
     Column("first_day", Date),
     Column("last_day", Date),
     Column("valid_from", Instant),
@@ -519,4 +627,164 @@ messages = Table(
     Column("receipt", String(300)),
     Index("ix_messages_due", "next_attempt_at"),
     Index("ix_messages_month", "channel", "created_at"),
+)
+
+# A gated act on somebody's means of sign-in. Codes are keyed hashes; what must be read again (a directory's interim password) is sealed.
+resets = Table(
+    "resets",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("account_id", Id, ForeignKey("accounts.id"), nullable=False, index=True),
+    Column("establishment_id", Id, ForeignKey("establishments.id"), nullable=False, index=True),
+    Column("kind", String(10), nullable=False),  # password, factor, both
+    Column("source", String(60), nullable=False),  # whose password: local, or a directory; local for a factor
+    Column("mode", String(20), nullable=False),  # admin, admin+email_code, self
+    Column("state", String(10), nullable=False),  # asked, proven, approved, issued, redeemed, done, expired, cancelled, stopped, burnt
+    Column("is_own", Boolean, nullable=False, default=False),  # asked by the person, on the page before sign-in
+    Column("asked_by", String(140), nullable=False),
+    Column("why", Text, nullable=False, default=""),
+    Column("asked_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("proof_kind", String(20)),  # call_back, in_person, manager
+    Column("proof_note", Text, nullable=False, default=""),
+    Column("proof_by", String(140)),
+    Column("proof_at", Instant),
+    Column("needs_second", Boolean, nullable=False, default=False),
+    Column("second_by", String(140)),
+    Column("second_how", String(20)),  # passkey, factor, sealed_pass
+    Column("second_at", Instant),
+    Column("carried_by", String(140)),
+    Column("carried_at", Instant),
+    Column("spoken_digest", Digest, unique=True),
+    Column("spoken_until", Instant),
+    Column("sent_digest", Digest),
+    Column("sent_channel", String(10)),  # sms, email, witness
+    Column("sent_hint", String(80), nullable=False, default=""),
+    Column("sent_until", Instant),
+    Column("stop_digest", Digest, unique=True),
+    Column("tries", Integer, nullable=False, default=0),  # wrong sent halves after a right spoken one
+    Column("barred", JSON, nullable=False, default=list),  # keyed marks of the agents' browsers, and their account ids
+    Column("sealed", LargeBinary),
+    Column("redeemed_at", Instant),
+    Column("closed_at", Instant),
+    Column("closed_by", String(140)),
+    Index("ix_resets_open", "closed_at", "expires_at"),
+)
+
+# What was done with a reset, in order; the audit trail has the same and more, by account.
+reset_moves = Table(
+    "reset_moves",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("reset_id", Id, ForeignKey("resets.id"), nullable=False, index=True),
+    Column("at", Instant, nullable=False),
+    Column("move", String(20), nullable=False),
+    Column("actor", String(140), nullable=False),
+    Column("details", JSON, nullable=False, default=dict),
+)
+
+# Departures, and whatever else took access from a person: what a certificate is made of, with the receipts in the outbox.
+cuts = Table(
+    "cuts",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("account_id", Id, nullable=False, index=True),
+    Column("kind", String(12), nullable=False),  # suspended, ended, attachment
+    Column("establishment_id", Id),  # of an attachment that was lost
+    Column("cause", String(60), nullable=False),
+    Column("actor", String(140), nullable=False),
+    Column("connector", String(60)),
+    Column("subject", String(200)),
+    Column("written_at", Instant),  # in the directory, where it says so
+    Column("heard_at", Instant),  # by us, where it was pushed or read
+    Column("decided_at", Instant, nullable=False),
+    Column("sessions", Integer, nullable=False, default=0),
+    Column("grants", Integer, nullable=False, default=0),
+    Column("notices", Integer, nullable=False, default=0),
+    Column("request_id", String(10), nullable=False),
+    Index("ix_cuts_decided_at", "decided_at"),
+)
+
+# How far each directory was listened to.
+watches = Table(
+    "watches",
+    metadata,
+    Column("connector", String(60), primary_key=True),
+    Column("cursor", LargeBinary),  # the directory's own word for "up to here"; null: read everything first
+    Column("state", String(12), nullable=False),  # reading, live, failing, held
+    Column("trouble", String(300), nullable=False, default=""),
+    Column("since", Instant, nullable=False),  # in this state
+    Column("heard_at", Instant),  # the last sign of life
+    Column("changed_at", Instant),  # the last change acted on
+    Column("reconciled_at", Instant),  # the last whole reading
+)
+
+# The Shared Signals streams of applications (OpenID Shared Signals Framework 1.0 section 8.1.1).
+streams = Table(
+    "streams",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("client_id", String(100), nullable=False, index=True),
+    Column("status", String(10), nullable=False),  # enabled, paused, disabled
+    Column("reason", String(300), nullable=False, default=""),
+    Column("delivery", String(4), nullable=False),  # push, poll
+    Column("endpoint_url", String(2000)),
+    Column("authorization_seal", LargeBinary),
+    Column("events_requested", JSON, nullable=False),
+    Column("description", String(300), nullable=False, default=""),
+    Column("verified_at", Instant),
+    Column("created_at", Instant, nullable=False),
+    Column("changed_at", Instant, nullable=False),
+    Column("ended_at", Instant),
+)
+
+# Whom a stream is told of beside those who signed in to its application, or is not told of although they did.
+stream_subjects = Table(
+    "stream_subjects",
+    metadata,
+    Column("stream_id", Id, ForeignKey("streams.id"), primary_key=True),
+    Column("account_id", Id, primary_key=True),
+    Column("is_told", Boolean, nullable=False),
+    Column("changed_at", Instant, nullable=False),
+)
+
+# What a directory writes to us itself (SCIM 2.0, RFC 7643).
+scim_resources = Table(
+    "scim_resources",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("connector", String(60), nullable=False),
+    Column("kind", String(5), nullable=False),  # User, Group
+    Column("name", String(254), nullable=False),  # userName or displayName, folded
+    Column("external_id", String(254)),
+    Column("is_active", Boolean, nullable=False, default=True),
+    Column("body", JSON, nullable=False),
+    Column("version", Integer, nullable=False, default=1),
+    Column("created_at", Instant, nullable=False),
+    Column("changed_at", Instant, nullable=False),
+    Index("ix_scim_resources_name", "connector", "kind", "name", unique=True),
+    Index("ix_scim_resources_external_id", "connector", "kind", "external_id"),
+)
+scim_members = Table(
+    "scim_members",
+    metadata,
+    Column("group_id", Id, ForeignKey("scim_resources.id"), primary_key=True),
+    Column("user_id", Id, ForeignKey("scim_resources.id"), primary_key=True, index=True),
+)
+
+# The canary: somebody who does not exist, disabled and enabled again on purpose, to know that the path is whole.
+canary_runs = Table(
+    "canary_runs",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("connector", String(60), nullable=False),
+    Column("account_id", Id, index=True),
+    Column("began_at", Instant, nullable=False),
+    Column("written_at", Instant),  # the directory took the change
+    Column("heard_at", Instant),
+    Column("decided_at", Instant),
+    Column("delivered_at", Instant),
+    Column("restored_at", Instant),
+    Column("trouble", String(300), nullable=False, default=""),
+    Index("ix_canary_runs_began_at", "connector", "began_at"),
 )

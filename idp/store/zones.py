@@ -21,6 +21,9 @@ _zone = reader(Zone, networks=tuple)
 _workstation = reader(Workstation)
 _ZONE = columns(Zone, t)
 _WORKSTATION = columns(Workstation, w)
+_OF = Statement(select(*_ZONE).where(t.c.establishment_id == bindparam("establishment"), t.c.ended_at.is_(None)).order_by(t.c.name))
+_GET = Statement(select(*_ZONE).where(t.c.id == bindparam("id")))
+_ADD = Statement(insert(t), columns=Zone.__slots__)
 _WORKSTATION_BY_ID = Statement(select(*_WORKSTATION).where(w.c.id == bindparam("id")))
 _ROTATE = Statement(
     update(w)
@@ -45,12 +48,11 @@ class Zones:
 
     def of(self, establishment_id: str) -> tuple[Zone, ...]:
         """Those of an establishment that have not ended, by name."""
-        query = select(*_ZONE).where(t.c.establishment_id == establishment_id, t.c.ended_at.is_(None)).order_by(t.c.name)
-        return tuple(_zone(row) for row in self._connection.execute(query))
+        return tuple(_zone(row) for row in _OF.all(self._connection, {"establishment": establishment_id}))
 
     def get(self, zone_id: str) -> Zone | None:
         """By id; an ended one too."""
-        row = self._connection.execute(select(*_ZONE).where(t.c.id == zone_id)).first()
+        row = _GET.first(self._connection, {"id": zone_id})
         return _zone(row) if row else None
 
     def named(self, establishment_id: str, name: str) -> Zone | None:
@@ -60,7 +62,7 @@ class Zones:
     def add(self, zone: Zone) -> None:
         """Insert."""
         values = {name: getattr(zone, name) for name in Zone.__slots__}
-        self._connection.execute(insert(t).values(**{**values, "networks": list(zone.networks)}))
+        _ADD.run(self._connection, {**values, "networks": list(zone.networks)})
 
     def change(self, zone_id: str, values: dict[str, Any]) -> None:
         """Set columns."""
@@ -92,6 +94,12 @@ class Workstations:
             query = query.where(w.c.establishment_id == establishment_id)
         if zone_id is not None:
             query = query.where(w.c.zone_id == zone_id)
+        return tuple(_workstation(row) for row in self._connection.execute(query))
+
+    def page(self, establishment_id: str, *, offset: int = 0, limit: int = 50) -> tuple[Workstation, ...]:
+        """Those of an establishment that have not ended, by name; at most `limit` of them."""
+        query = select(*_WORKSTATION).where(w.c.ended_at.is_(None), w.c.establishment_id == establishment_id)
+        query = query.order_by(w.c.name, w.c.id).offset(offset).limit(limit)
         return tuple(_workstation(row) for row in self._connection.execute(query))
 
     def add(self, workstation: Workstation) -> None:

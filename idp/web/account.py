@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from functools import wraps
+from urllib.parse import quote
 
 from flask import Blueprint, Response, request
 
@@ -16,11 +17,16 @@ from idp.signin.gate import proofs_of
 from idp.signin.own_account import Overview
 from idp.signin.password_change import NewPassword, PasswordRefused
 from idp.signin.step import StepKind
-from idp.store.base import Session
+from idp.store.base import Establishment, Session
+from idp.web.chooser import choose_among, read_search
 from idp.web.description import describe_day, describe_device, describe_session, describe_time
 from idp.web.http import Pages
 
 NOTICES = frozenset({"password_changed", "session_ended", "others_ended", "establishment_changed", "device_ended"})
+PASSWORD_TOLD_BEFORE = timedelta(days=14)
+# What a query may be written with (RFC 3986 3.4); "%" because it is quoted already.
+QUERY_SAFE = "%=&+;,:@/?!$'()*~"
+LONGEST_QUERY = 2_000  # characters: it is kept with the Interaction, for strangers too
 Handler = Callable[[Pages, Session], Response]
 
 
@@ -50,14 +56,22 @@ def account_pages(pages: Pages) -> Blueprint:
     return blueprint
 
 
-def begin_sign_in(pages: Pages, return_to: str, *, step_up: str | None = None) -> Response:
+def begin_sign_in(pages: Pages, return_to: str, *, step_up: str | None = None, at: Establishment | None = None) -> Response:
     """To the sign-in pages, for nobody but ourselves; `return_to` is one of our own paths.
 
-    `step_up`: what is asked although somebody is signed in: "sign_in", the first proof again, or "second_factor".
+    `step_up`: what is asked although somebody is signed in: "sign_in", the first proof again, or "second_factor". `at`: the establishment by whose
+    address they came, which is opened if they work there.
     """
     signin = pages.rooms.signin
-    interaction = signin.keep(signin.open(None, pages.browser_secret(), return_to=return_to, step_up=step_up))
+    opened = signin.open(None, pages.browser_secret(), return_to=return_to, step_up=step_up)
+    interaction = signin.keep(replace(opened, came_to=at.slug) if at is not None else opened)
     return pages.see_other(f"/signin/{interaction.id}")
+
+
+def way_back() -> str:
+    """The address asked for, with its query: a path of ours and nothing else, for a route led here. Of a form, the page it was on."""
+    query = quote(request.query_string.decode("latin-1"), safe=QUERY_SAFE)
+    return quote(request.path) + (f"?{query}" if query and len(query) <= LONGEST_QUERY else "")
 
 
 def signed_in(pages: Pages, handler: Handler) -> Callable[[], Response]:
@@ -66,8 +80,10 @@ def signed_in(pages: Pages, handler: Handler) -> Callable[[], Response]:
     @wraps(handler)
     def handle() -> Response:
         session = pages.read_session().session
-        back = request.path if request.method == "GET" or request.path == "/account/password" else "/account"
-        if session is None or session.is_locked:
+        back = way_back() if request.method == "GET" or request.path == "/account/password" else "/account"
+        if session is None:
+            return begin_sign_in(pages, back, at=pages.rooms.signin.establishment(request.args.get("establishment", "")))
+        if session.is_locked:
             return begin_sign_in(pages, back)
         signin, presences = pages.rooms.signin, pages.rooms.signin.presences
         # Where the browser is now: a Session of the LAN taken home opens no more here than at an application.
@@ -106,12 +122,21 @@ def _show(pages: Pages, session: Session) -> Response:
             for device in pages.rooms.signin.own_devices.of(session)
         ],
         has_password=overview.has_password,
+        password_until=_password_until(pages, overview, language),
         notice=notice if notice in NOTICES else None,
         seconds_left=seconds_left,
         ends_at=describe_time(pages.rooms.clock.now() + timedelta(seconds=seconds_left), language, zone),
         is_shared=session.is_shared,
-        choices=[{"slug": place.slug, "name": place.name} for place in overview.choices],
+        chooser=choose_among((place for place in overview.choices if place != overview.active), read_search()),
     )
+
+
+def _password_until(pages: Pages, overview: Overview, language: str) -> str | None:
+    """The day from which the password must be changed, told in the weeks before; None otherwise."""
+    max_age, set_at = pages.rooms.config.passwords.max_age, overview.password_set_at
+    if max_age is None or set_at is None or pages.rooms.clock.now() < set_at + max_age - PASSWORD_TOLD_BEFORE:
+        return None
+    return describe_day((set_at + max_age).astimezone(pages.zone(overview.active)).date(), language)
 
 
 def _attachments(overview: Overview, language: str) -> list[dict[str, object]]:
@@ -138,6 +163,7 @@ def _ask_password(pages: Pages, session: Session, *, problems: tuple[str, ...] =
         problems=list(problems),
         username=overview.account.username or overview.account.name,
         is_forced=False,
+        is_old=False,
         asks_current=True,
         is_shared=session.is_shared,
     )

@@ -53,6 +53,11 @@ def describe_instant(instant: datetime, language: str, zone: ZoneInfo) -> str:
     return format_datetime(instant, "d MMM y HH:mm", tzinfo=zone, locale=language)
 
 
+def describe_moment(instant: datetime, language: str, zone: ZoneInfo) -> str:
+    """Day and time, to the millisecond: for what is measured."""
+    return format_datetime(instant, "d MMM y HH:mm:ss.SSS", tzinfo=zone, locale=language)
+
+
 def describe_time(instant: datetime, language: str, zone: ZoneInfo) -> str:
     """The time of day, to the minute."""
     return format_time(instant, "HH:mm", tzinfo=zone, locale=language)

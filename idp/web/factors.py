@@ -16,7 +16,7 @@ from idp.signin.factor import FactorRefused
 from idp.signin.own_factors import FactorOverview
 from idp.signin.totp import Offer
 from idp.store.base import Factor, Session
-from idp.web.account import begin_sign_in, signed_in
+from idp.web.account import begin_sign_in, signed_in, way_back
 from idp.web.description import describe_day, describe_instant
 from idp.web.http import Pages
 
@@ -88,7 +88,7 @@ def factor_added(pages: Pages, session: Session) -> Response:
 def obstacle_page(pages: Pages, obstacle: Reason) -> Response:
     """What to answer to somebody who may not add a factor now."""
     if obstacle in STEP_UPS:
-        return begin_sign_in(pages, request.path if request.method == "GET" else HOME, step_up=STEP_UPS[obstacle])
+        return begin_sign_in(pages, way_back() if request.method == "GET" else HOME, step_up=STEP_UPS[obstacle])
     return back_to_factors(pages, problem=str(obstacle))
 
 
@@ -119,7 +119,9 @@ def _show(
             "count": seen.codes.count,
             "made": describe_instant(made, language, zone) if made else None,
             "is_few": seen.codes.is_few,
-        },
+        }
+        if seen.codes.may_renew
+        else None,
         ways=[{"kind": kind, "url": f"{HOME}/{kind}"} for kind in offered_kinds(pages)],
         obstacle=str(seen.obstacle) if seen.obstacle else None,
         confirm_url=f"{HOME}/confirm" if seen.obstacle in STEP_UPS else None,

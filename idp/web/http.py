@@ -14,11 +14,12 @@ from zoneinfo import ZoneInfo
 import structlog
 from flask import Response, g, make_response, render_template, request, session
 
-from idp.audit import Origin
+from idp.audit import Origin, Reason
 from idp.errors import StoreUnavailable
 from idp.oauth.message import AuthorizationResponse
 from idp.signin.devices import Issued, read_secrets, write_secrets
 from idp.signin.ground import Visitor
+from idp.signin.home_realm import Bystander
 from idp.signin.interaction import Interaction
 from idp.signin.presence import Presence
 from idp.signin.session import Written
@@ -29,6 +30,7 @@ from idp.web.rooms import Rooms
 from policies.zones import ZoneKind
 
 HERE = Path(__file__).parent
+ENDED_BY_TIME = frozenset({Reason.IDLE, Reason.ABSOLUTE_LIMIT})
 WORKSTATION_COOKIE_LIFE = timedelta(days=400)  # the longest that browsers keep one (RFC 6265bis section 5.5)
 DEVICE_COOKIE_LIFE = timedelta(days=400)
 
@@ -91,6 +93,7 @@ class Pages:
         """What the end of a sign-in changed in the browser: its Session and its Device."""
         if written.cookie is not None:
             session.pop("handed_over", None)  # somebody has proven who they are
+            session.pop("left", None)
             self.set_session_cookie(response, written.cookie)
         if written.device is not None:
             self._set_device_cookie(response, written.device)
@@ -177,6 +180,44 @@ class Pages:
 
     def _forget_proofs(self) -> None:
         session["sign_outs"] = self.sign_outs() + 1
+        session["left"] = True
+
+    def take_over(self, moved: Interaction) -> Interaction:
+        """Somebody has shown who they are. When a shared or locked Session is another person's, that one ends first, with its applications."""
+        former = self.read_session().session
+        if former is None or moved.proof is None or moved.proof.account_id == former.account_id:
+            return moved
+        if not (former.is_locked or self.is_shared_use()):
+            return moved
+        self.change_person(former)
+        return self.rooms.signin.answers.go_on(moved, sign_outs=self.sign_outs())
+
+    def must_act(self) -> bool:
+        """Whether the next sign-in here must be made by hand: somebody has signed out, or locked, or people follow one another at this browser.
+
+        No session that another program still has of somebody (a provider's, Windows') may answer for them; nor where their own was ended by
+        anything but time.
+        """
+        ended = self.read_session().ended
+        if ended is not None and ended not in ENDED_BY_TIME:
+            session["left"] = True
+        return bool(session.get("left")) or self.is_shared_use()
+
+    def bystander(self) -> Bystander:
+        """What is known of this browser that no person has said."""
+        return Bystander(
+            zone=self.origin().zone,
+            last_provider=None if self.is_shared_use() else session.get("provider"),
+            must_act=self.must_act(),
+            language=str(g.get("language") or self.speak()),
+        )
+
+    def remember_provider(self, name: str | None) -> None:
+        """Offer this provider first next time, or none; on a shared machine nothing is remembered of who was there."""
+        if name is None or self.is_shared_use():
+            session.pop("provider", None)
+        else:
+            session["provider"] = name
 
     def is_navigation(self) -> bool:
         """Whether the browser says that a person's tab is being led here (Fetch Metadata): neither a frame, nor a script, nor a program."""
@@ -269,6 +310,14 @@ class Pages:
         response = make_response("", 303)
         response.headers["Location"] = location
         return response
+
+    def lead(self, path: str, **query: str) -> Response:
+        """303 to a path of ours with a query."""
+        return self.see_other(f"{path}?{urlencode(query)}")
+
+    def onward(self, to_url: str, *, interaction: Interaction | None = None, label: str | None = None) -> Response:
+        """A page that leads on by itself, where a redirect would be held against the form that began it. `label`: of the provider it leads to."""
+        return self.render("onward.html", establishment=None, interaction=interaction, to_url=to_url, label=label)
 
     # Back to a client
 

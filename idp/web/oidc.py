@@ -58,7 +58,7 @@ EXEMPT_FROM_FORM_TOKEN = ("oidc.authorize_post", "oidc.logout_post")
 def _as_get(pages: Pages, parameters: list[tuple[str, str]]) -> Response:
     query = urlencode(parameters)
     if len(query) > LONGEST_QUERY:
-        pages.rooms.signin.record(EventType.REQUEST_REFUSED, Reason.TOO_LARGE, origin=pages.origin(), details={"path": request.path})
+        pages.rooms.signin.trail.record(EventType.REQUEST_REFUSED, Reason.TOO_LARGE, origin=pages.origin(), details={"path": request.path})
         return pages.error_page("too_large", 413)
     return pages.see_other(f"{request.path}?{query}")
 
@@ -98,7 +98,7 @@ def _loop(pages: Pages, wanted: AuthorizationRequest) -> Response:
     signin = pages.rooms.signin
     interaction = signin.open(wanted, pages.browser_secret())
     surroundings = signin.surroundings(interaction, None, last_used_slug=pages.last_used_slug())
-    signin.record(EventType.SIGNIN_REFUSED, Reason.LOOP, interaction=interaction, origin=pages.origin())
+    signin.trail.record(EventType.SIGNIN_REFUSED, Reason.LOOP, interaction=interaction, origin=pages.origin())
     retry = f"{request.path}?{request.query_string.decode('ascii', 'replace')}"
     return pages.error_page("loop", 429, retry_url=retry, client_name=surroundings.client_name, establishment=surroundings.establishment)
 

@@ -15,19 +15,31 @@ from werkzeug.exceptions import HTTPException
 from idp.audit import Event, EventType, Reason
 from idp.errors import EphemeralUnavailable, StoreUnavailable
 from idp.web.account import account_pages
+from idp.web.admin.routes import admin_pages
+from idp.web.browser_cookie import BrowserCookie
 from idp.web.codes import code_pages
 from idp.web.factors import factor_pages
+from idp.web.forgotten import forgotten_pages
 from idp.web.headers import secure
 from idp.web.help import help_pages
+from idp.web.history import history_pages
 from idp.web.http import HERE, Pages
+from idp.web.links import link_pages
 from idp.web.lock import lock_pages
-from idp.web.oidc import EXEMPT_FROM_FORM_TOKEN, create_oidc
+from idp.web.matching_rule import MatchingRule
+from idp.web.oidc import EXEMPT_FROM_FORM_TOKEN as OIDC_ENDPOINTS
+from idp.web.oidc import create_oidc
 from idp.web.page_request import PageRequest
 from idp.web.passkeys import passkey_pages
+from idp.web.profile_name import profile_name
+from idp.web.reset import reset_pages
 from idp.web.rooms import Rooms
 from idp.web.signin import recover_form, signin_pages
+from idp.web.upstream import EXEMPT_FROM_FORM_TOKEN as UPSTREAM_CALLBACKS
+from idp.web.upstream import upstream_pages
 from idp.web.workstation import workstation_pages
 
+EXEMPT_FROM_FORM_TOKEN = (*OIDC_ENDPOINTS, *UPSTREAM_CALLBACKS)
 LARGEST_BODY = 64 * 1024
 BROWSER_COOKIE_LIFE = timedelta(days=180)
 STATIC_LIFE = timedelta(days=30)
@@ -41,6 +53,8 @@ def create_pages(rooms: Rooms) -> Flask:
     pages = Pages(rooms)
     app = Flask("idp.web", root_path=str(HERE), static_folder="static", template_folder="templates")
     app.request_class = PageRequest
+    app.url_rule_class = MatchingRule
+    app.session_interface = BrowserCookie(rooms.clock)
     app.config.update(
         SECRET_KEY=rooms.keyring.subkey("browser cookie"),
         SESSION_COOKIE_NAME=pages.browser_cookie,
@@ -61,8 +75,9 @@ def create_pages(rooms: Rooms) -> Flask:
         WTF_CSRF_SSL_STRICT=False,
     )
     _install_language(app, pages)
-    own_pages = (account_pages, factor_pages, passkey_pages, code_pages, lock_pages)
-    for make in (create_oidc, signin_pages, help_pages, workstation_pages, *own_pages):
+    entry = (create_oidc, signin_pages, upstream_pages, help_pages, workstation_pages)
+    own = (account_pages, history_pages, factor_pages, passkey_pages, code_pages, link_pages, lock_pages)
+    for make in (*entry, *own, reset_pages, forgotten_pages, admin_pages):
         app.register_blueprint(make(pages))
     _lead_to_issuer(app, pages)
     _protect_forms(app, pages)
@@ -82,6 +97,7 @@ def _install_language(app: Flask, pages: Pages) -> None:
         newstyle=True,
     )
     environment.globals.update(
+        profile_name=lambda code: profile_name(code, pages.languages.words(g.language).gettext),
         product_name=settings.product_name,
         maintenance=settings.maintenance,
         support=settings.support,
@@ -139,7 +155,9 @@ def _bad_form(pages: Pages) -> Response:
     recovered = recover_form(pages)
     if recovered is not None:
         return recovered
-    retry_url = "/account" if request.path.startswith(("/account", "/lock", "/change-person")) else None
+    retry_url = "/account" if request.path.startswith(("/account", "/admin", "/lock", "/change-person")) else None
+    if request.path.startswith(("/reset", "/forgotten", "/stop")):
+        retry_url = f"/{request.path.split('/')[1]}"
     return pages.error_page("bad_form_token", 400, retry_url=retry_url)
 
 

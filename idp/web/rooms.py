@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from idp.clock import Clock
 from idp.config import Config
 from idp.crypto import Keyring, PasswordHasher
+from idp.desk.desk import Desk
 from idp.oauth.provider import Provider
 from idp.signin.signin import SignIn
 from idp.signin.workstations import Workstations
@@ -27,3 +28,4 @@ class Rooms:
     provider: Provider
     origins: OriginReader
     workstations: Workstations
+    desk: Desk

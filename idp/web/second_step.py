@@ -6,7 +6,6 @@ left and the wait; a store that does not answer fails the whole request (pages.p
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from flask import Response, request
@@ -14,11 +13,11 @@ from flask import Response, request
 from idp.audit import Reason
 from idp.signin.enrolment import EnrolmentRefused
 from idp.signin.factor import FactorProof, FactorRefused
-from idp.signin.gate import FactorChoice
+from idp.signin.gate import UPSTREAM_KIND, FactorChoice
 from idp.signin.interaction import Interaction
 from idp.signin.second_factors import TYPED_KINDS
 from idp.signin.step import Step, StepKind
-from idp.web import codes, passkeys
+from idp.web import codes, departures, passkeys
 from idp.web.description import describe_day
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ def give_factor(visit: "Visit", interaction: Interaction, step: Step) -> Respons
         proof = _prove(visit, interaction, choice, account_id=step.account.id)
     except FactorRefused as refused:
         return _refused(visit, interaction, step, refused)
-    visit.signin.prove_more(interaction, proof, remembers_device=step.may_remember and "remember" in request.form)
+    visit.signin.answers.prove_more(interaction, proof, remembers_device=step.may_remember and "remember" in request.form)
     return None
 
 
@@ -50,7 +49,9 @@ def choose_factor(visit: "Visit", interaction: Interaction, step: Step) -> Respo
     choice = next((one for one in step.factors if _value(one) == way), None)
     if choice is None:
         return None
-    visit.signin.choose_kind(interaction, way)
+    if choice.kind == UPSTREAM_KIND:
+        return departures.leave_for_factor(visit, interaction, step)
+    visit.signin.answers.choose_kind(interaction, way)
     return send_code(visit, interaction, step, choice) if choice.kind in SENT_KINDS else None
 
 
@@ -78,9 +79,12 @@ def send_code(visit: "Visit", interaction: Interaction, step: Step, choice: Fact
 
 
 def go_without(visit: "Visit", interaction: Interaction, step: Step) -> None:
-    """The client would have liked it, and does without."""
-    if step.is_optional:
-        visit.signin.decline(interaction)
+    """The client would have liked it, and does without; or a sign-in was to be linked, and is not."""
+    pending = interaction.pending_link
+    if step.is_optional and pending is not None and pending.confirmed_by is not None:
+        visit.signin.answers.decline_link(interaction)
+    elif step.is_optional:
+        visit.signin.answers.decline(interaction)
 
 
 def factor_page(visit: "Visit", interaction: Interaction, step: Step) -> dict[str, Any]:
@@ -105,6 +109,7 @@ def factor_page(visit: "Visit", interaction: Interaction, step: Step) -> dict[st
         "resend_action": f"{path}/send-code" if choice is not None and choice.kind in SENT_KINDS else None,
         "remember_days": step.establishment.remember_device_days if step.may_remember and step.establishment else 0,
         "skip_action": f"{path}/skip" if step.is_optional else None,
+        "upstream": departures.told(visit, interaction),
     }
 
 
@@ -119,14 +124,22 @@ def show_pass(visit: "Visit", interaction: Interaction, step: Step) -> Response 
         pass_digest = visit.signin.second_factors.passes.check(step.account.id, request.form.get("pass", ""), visit.pages.origin())
     except FactorRefused as refused:
         return _refused(visit, interaction, step, refused)
-    visit.signin.show_pass(interaction, pass_digest)
+    visit.signin.answers.show_pass(interaction, pass_digest)
     return None
+
+
+def use_reset_pass(visit: "Visit", interaction: Interaction, step: Step) -> Interaction | None:
+    """A reset of their factor was redeemed in this browser: its pass opens the addition, and nobody types it. None when there is none."""
+    if step.kind is not StepKind.ENROL or step.account is None or interaction.pass_digest is not None:
+        return None
+    given = visit.rooms.desk.redemption.enrol_pass(visit.pages.known_browser(), step.account.id)
+    return visit.signin.answers.show_pass(interaction, given) if given is not None else None
 
 
 def choose_kind(visit: "Visit", interaction: Interaction, step: Step) -> None:
     """Which kind to add."""
     if (kind := request.form.get("kind", "")) in step.kinds:
-        visit.signin.choose_kind(interaction, kind)
+        visit.signin.answers.choose_kind(interaction, kind)
 
 
 def enrol(visit: "Visit", interaction: Interaction, step: Step) -> Response | None:
@@ -134,7 +147,7 @@ def enrol(visit: "Visit", interaction: Interaction, step: Step) -> Response | No
     kind, account = _enrolling(interaction, step), step.account
     if step.asking is None or account is None or step.asks_pass or kind is None:
         return None
-    form, origin, asking = request.form, visit.pages.origin(), replace(step.asking, within=interaction)
+    form, origin, asking = request.form, visit.pages.origin(), step.asking
     try:
         if codes.is_kind(kind):
             sent = codes.carry_out(visit.pages, asking, kind, interaction)
@@ -153,7 +166,8 @@ def enrol(visit: "Visit", interaction: Interaction, step: Step) -> Response | No
         return visit.page(interaction, step, error=str(refused.reason), status=403)
     except FactorRefused as refused:
         return _refused(visit, interaction, step, refused)
-    visit.signin.prove_more(interaction, proof, remembers_device=False)
+    visit.rooms.desk.redemption.note_enrolled(visit.pages.known_browser(), account.id, origin)
+    visit.signin.answers.prove_more(interaction, proof, remembers_device=False)
     return _show_codes(visit, interaction, step)
 
 
@@ -214,11 +228,18 @@ def _refused(visit: "Visit", interaction: Interaction, step: Step, refused: Fact
 
 def _chosen(interaction: Interaction, step: Step) -> FactorChoice | None:
     """The way that the person chose, else the best that sends nothing; of a way that sends, only once a code is on its way."""
-    chosen = next((one for one in step.factors if _value(one) == interaction.factor_kind), None)
+    chosen = next((one for one in _typed_here(step) if _value(one) == interaction.factor_kind), None)
     if chosen is None:
         only = len(step.factors) == 1
-        return next((one for one in step.factors if one.kind not in SENT_KINDS and (only or one.kind not in {"recovery", "pass"})), None)
+        return next(
+            (one for one in _typed_here(step) if one.kind not in SENT_KINDS and (only or one.kind not in {"recovery", "pass"})), None
+        )
     return chosen
+
+
+def _typed_here(step: Step) -> tuple[FactorChoice, ...]:
+    """Those that are given on our page; for the other one is sent to a provider."""
+    return tuple(one for one in step.factors if one.kind != UPSTREAM_KIND)
 
 
 def _is_open(visit: "Visit", step: Step, choice: FactorChoice | None) -> bool:
@@ -273,6 +294,7 @@ FACTOR_ACTS: dict[str, tuple[StepKind, FactorAct]] = {
     "enrol": (StepKind.ENROL, enrol),
     "enrol-kind": (StepKind.ENROL, choose_kind),
     "enrol-pass": (StepKind.ENROL, show_pass),
+    "link-pass": (StepKind.LINK, show_pass),
 }
 FACTOR_PAGES: dict[StepKind, Callable[["Visit", Interaction, Step], dict[str, Any]]] = {
     StepKind.FACTOR: factor_page,

@@ -20,11 +20,12 @@ from idp.signin.login import LoginRefused
 from idp.signin.password_change import NewPassword, PasswordRefused
 from idp.signin.signin import MOST_RESTARTS, application_url
 from idp.signin.step import Step, StepKind
-from idp.web import passkeys
+from idp.web import departures, passkeys, windows
 from idp.web.account import begin_sign_in
+from idp.web.chooser import read_search
 from idp.web.http import Pages
 from idp.web.lock import locked_page
-from idp.web.second_step import FACTOR_ACTS, FACTOR_PAGES
+from idp.web.second_step import FACTOR_ACTS, FACTOR_PAGES, use_reset_pass
 from idp.web.step_page import StepView, Telling, show_step
 
 NOTICES = {
@@ -33,6 +34,7 @@ NOTICES = {
     Reason.SIGNED_OUT: "signed_out",
     Reason.SIGNED_OUT_BY_APPLICATION: "signed_out",
     Reason.PERSON_CHANGED: "person_changed",
+    Reason.UPSTREAM_LAPSED: "upstream_lapsed",
     Reason.DIRECTORY_DISABLED: "account_closed",
     Reason.DIRECTORY_EXPIRED: "account_closed",
     Reason.DIRECTORY_GONE: "account_closed",
@@ -55,6 +57,11 @@ def signin_pages(pages: Pages) -> Blueprint:
         # A page that was answered to a POST, loaded again or asked in the other language.
         asked = request.args.get("lang", "")
         return pages.see_other(f"/signin/{quote(interaction_id, safe='')}" + (f"?lang={asked}" if pages.languages.speaks(asked) else ""))
+
+    @blueprint.get("/<interaction_id>/upstream/<provider>")
+    def depart(interaction_id: str, provider: str) -> Response:
+        # A link and no form: where a provider sends people on to, we cannot know, and form-action would have to name it.
+        return Visit(pages, interaction_id).leave_for(provider)
 
     @blueprint.post("/<interaction_id>/<act>")
     def act(interaction_id: str, act: str) -> Response:
@@ -88,11 +95,24 @@ class Visit:
         if self.presence.session is not None:
             self.signin.presences.touch(self.presence.session)
         step = self._answer(interaction)
+        if (opened := use_reset_pass(self, interaction, step)) is not None:
+            interaction, step = opened, self._answer(opened)
         if step.kind is StepKind.FINISH:
             return self._finish(interaction, step)
         if step.must_redirect and step.error is not None:
             return self._refuse(interaction, step, step.reason or Reason.ACCESS_DENIED)
+        if error is None and (led := departures.lead(self, interaction, step)) is not None:
+            return led
+        if error is None and (asked := windows.ask(self, interaction, step)) is not None:
+            return asked
         return self.page(interaction, step, error=error, status=status)
+
+    def leave_for(self, provider: str) -> Response:
+        """To an upstream provider, by its button."""
+        interaction = self._load()
+        if isinstance(interaction, Response):
+            return interaction
+        return departures.leave(self, interaction, self._answer(interaction), provider) or self.back_to_page()
 
     def act(self, act: str) -> Response:
         """Do what a form asks, if the present Step offers it (a form of an older page changes nothing); then back to the page."""
@@ -116,7 +136,8 @@ class Visit:
 
     def login(self, interaction: Interaction, step: Step) -> Response | None:
         """Identifier and password."""
-        return self._try_password(interaction, step, request.form.get("identifier", ""))
+        typed = request.form.get("identifier", "")
+        return departures.leave_by_identifier(self, interaction, step, typed) or self._try_password(interaction, step, typed)
 
     def unlock(self, interaction: Interaction, step: Step) -> Response | None:
         """The password of the person whose Session is locked."""
@@ -161,15 +182,15 @@ class Visit:
 
     def go_on(self, interaction: Interaction, step: Step) -> None:
         """The Session's person goes on."""
-        self.signin.go_on_as_session(interaction)
+        self.signin.answers.go_on_as_session(interaction)
 
     def other(self, interaction: Interaction, step: Step) -> None:
         """Somebody else signs in."""
-        self.signin.sign_in_as_other(interaction)
+        self.signin.answers.sign_in_as_other(interaction)
 
     def establishment(self, interaction: Interaction, step: Step) -> None:
         """Where the person works now."""
-        self.signin.choose_establishment(interaction, step, request.form.get("establishment", ""))
+        self.signin.answers.choose_establishment(interaction, step, request.form.get("establishment", ""))
 
     def password(self, interaction: Interaction, step: Step) -> Response | None:
         """The forced change."""
@@ -183,13 +204,21 @@ class Visit:
             return self.page(interaction, step, problems=list(refused.problems), status=422)
         return None
 
+    def confirm_link(self, interaction: Interaction, step: Step) -> None:
+        """Who came by a provider is the person of this sign-in."""
+        self.signin.answers.confirm_link(interaction, step)
+
+    def decline_link(self, interaction: Interaction, step: Step) -> None:
+        """Who came by a provider is somebody else."""
+        self.signin.answers.decline_link(interaction)
+
     def close_session(self, interaction: Interaction, step: Step) -> None:
         """The earlier Session to close."""
-        self.signin.close_earlier(interaction, step, request.form.get("session_id", ""))
+        self.signin.answers.close_earlier(interaction, step, request.form.get("session_id", ""))
 
     def consent(self, interaction: Interaction, step: Step) -> None:
         """The person agrees."""
-        self.signin.consent(interaction)
+        self.signin.answers.consent(interaction)
 
     def back(self, interaction: Interaction, step: Step) -> Response | None:
         """Away from a refusal, to the application, which is told the refusal's own error."""
@@ -197,19 +226,14 @@ class Visit:
 
     def _take_over(self, moved: Interaction) -> None:
         """Somebody else than the person of a shared or locked Session has shown who they are: that one ends first, with its applications."""
-        former = self.presence.session
-        if former is None or moved.proof is None or moved.proof.account_id == former.account_id:
-            return
-        if former.is_locked or self.pages.is_shared_use():
-            self.pages.change_person(former)
-            self.signin.go_on(moved, sign_outs=self.pages.sign_outs())
+        self.pages.take_over(moved)
 
     def _change_person(self, interaction: Interaction) -> Response:
         """The next person begins where the former was, without anything that the former had answered."""
         self.pages.change_person(self.presence.session)
         if interaction.request is None:
             return begin_sign_in(self.pages, "/account")
-        self.signin.begin_anew(interaction)
+        self.signin.answers.begin_anew(interaction)
         return self.back_to_page()
 
     # How a request stands
@@ -218,19 +242,19 @@ class Visit:
         """The Interaction, or the answer to a request that has none: begun again by itself where that is possible."""
         browser = self.pages.known_browser()
         if browser is None:
-            self.signin.record(EventType.SIGNIN_RESTARTED, Reason.INTERACTION_OF_ANOTHER_BROWSER, origin=self.pages.origin())
+            self.signin.trail.record(EventType.SIGNIN_RESTARTED, Reason.INTERACTION_OF_ANOTHER_BROWSER, origin=self.pages.origin())
             return self.pages.error_page("loop", 400, retry_url="/account")
         try:
             return self.signin.load(self.id, browser, sign_outs=self.pages.sign_outs())
         except Refused as refused:
             reason = Reason(refused.reason)
         if reason is Reason.INTERACTION_OF_ANOTHER_BROWSER:
-            self.signin.record(EventType.SIGNIN_RESTARTED, reason, origin=self.pages.origin())
+            self.signin.trail.record(EventType.SIGNIN_RESTARTED, reason, origin=self.pages.origin())
             return self.pages.error_page(str(reason), 403)
         fresh = self.signin.restart(self.id, browser, origin=self.pages.origin())
         if fresh is not None:
             return self.pages.see_other(f"/signin/{fresh.id}")
-        self.signin.record(EventType.SIGNIN_RESTARTED, reason, origin=self.pages.origin())
+        self.signin.trail.record(EventType.SIGNIN_RESTARTED, reason, origin=self.pages.origin())
         leftover = self.signin.leftover(self.id)
         return self.pages.error_page(str(reason), 410, retry_url=leftover.application_url if leftover else "/account")
 
@@ -260,6 +284,9 @@ class Visit:
             self.signin.reopen(interaction)
             raise
         pages.remember_establishment(step.establishment)
+        if interaction.proof is not None:
+            is_upstream = self.signin.upstreams.providers.get(interaction.proof.connector) is not None
+            pages.remember_provider(interaction.proof.connector if is_upstream else None)
         if interaction.request is not None and interaction.proof is not None:
             self._forget_loop(interaction.request.client_id)
         return response
@@ -273,7 +300,7 @@ class Visit:
 
     def _over(self, request: AuthorizationRequest | None) -> Response:
         """This sign-in was ended before: by another tab, or before the ephemeral store lost what it knew."""
-        self.signin.record(EventType.SIGNIN_RESTARTED, Reason.INTERACTION_EXPIRED, origin=self.pages.origin())
+        self.signin.trail.record(EventType.SIGNIN_RESTARTED, Reason.INTERACTION_EXPIRED, origin=self.pages.origin())
         return self.pages.error_page(str(Reason.INTERACTION_EXPIRED), 410, retry_url=application_url(request))
 
     def _begin_again(self, interaction: Interaction, reason: Reason) -> Response:
@@ -283,9 +310,9 @@ class Visit:
             return self._over(interaction.request)
         if reason is Reason.REDIRECT_URI_MISMATCH:
             # Asking again would not help, and there is no address to go back to.
-            self.signin.record(EventType.AUTHORIZATION_REFUSED, reason, interaction=interaction, origin=pages.origin())
+            self.signin.trail.record(EventType.AUTHORIZATION_REFUSED, reason, interaction=interaction, origin=pages.origin())
             return pages.error_page(str(reason), 400)
-        self.signin.record(EventType.SIGNIN_RESTARTED, reason, interaction=interaction, origin=pages.origin())
+        self.signin.trail.record(EventType.SIGNIN_RESTARTED, reason, interaction=interaction, origin=pages.origin())
         if interaction.restarts >= MOST_RESTARTS:
             return pages.error_page(str(Reason.INTERACTION_EXPIRED), 410)
         fresh = self.signin.open(interaction.request, pages.browser_secret(), return_to=interaction.return_to, step_up=interaction.step_up)
@@ -296,7 +323,7 @@ class Visit:
         if not self.signin.close(interaction):
             return self.back_to_page()
         self.signin.spend(interaction)
-        self.signin.record_cancel(interaction, step, self.pages.origin())
+        self.signin.trail.record_cancel(interaction, step, self.pages.origin())
         if interaction.request is None or (step.kind is StepKind.DENY and step.error is None):
             return self.pages.see_other("/help")
         answer = self.pages.rooms.provider.refuse(
@@ -325,13 +352,22 @@ class Visit:
         """The page of a Step; `told` are fields of Telling."""
         around = self.signin.surroundings(interaction, self.presence.session, last_used_slug=self.pages.last_used_slug())
         if step.kind is StepKind.DENY:
-            self.signin.record_denial(interaction, step, self.pages.origin())
+            self.signin.trail.record_denial(interaction, step, self.pages.origin())
         second = FACTOR_PAGES[step.kind](self, interaction, step) if step.kind in FACTOR_PAGES else {}
         view = StepView(interaction, step, around, Telling(**told), notice=self._notice(interaction), second=second)
-        view = replace(view, is_shared=self.pages.is_shared_use())
+        view = replace(view, is_shared=self.pages.is_shared_use(), search=read_search())
         if step.kind is StepKind.LOGIN:
             locked = locked_page(self.pages, self.presence.session, step)
             view = replace(view, passkey_options=passkeys.ask_sign_in(self.pages, interaction), locked=locked)
+            view = replace(view, may_forget=self.rooms.desk.forgotten.is_open(around.establishment))
+            view = replace(view, **departures.offers(self, interaction, around))
+        if step.kind is StepKind.LINK:
+            view = replace(view, link_obstacle=self.signin.link_obstacle(interaction, step))
+            if step.reason is not None:
+                self.signin.trail.record_link_refusal(interaction, step, self.pages.origin())
+            if step.account is None:
+                view = replace(view, passkey_options=passkeys.ask_sign_in(self.pages, interaction))
+                view = replace(view, **departures.offers(self, interaction, around))
         response = show_step(self.pages, view)
         if self.presence.is_stale:
             self.pages.clear_session_cookie(response)
@@ -351,6 +387,8 @@ ACTS: dict[str, tuple[StepKind, Act]] = {
     "other": (StepKind.SELECT_ACCOUNT, Visit.other),
     "establishment": (StepKind.CHOOSE_ESTABLISHMENT, Visit.establishment),
     "password": (StepKind.CHANGE_PASSWORD, Visit.password),
+    "link-confirm": (StepKind.LINK, Visit.confirm_link),
+    "link-decline": (StepKind.LINK, Visit.decline_link),
     "close-session": (StepKind.CLOSE_SESSION, Visit.close_session),
     "consent": (StepKind.CONSENT, Visit.consent),
     "back": (StepKind.DENY, Visit.back),

@@ -14,6 +14,7 @@ from idp.audit import Reason
 from idp.signin.interaction import Interaction
 from idp.signin.signin import Surroundings
 from idp.signin.step import Step, StepKind
+from idp.web.chooser import Search, choose_among
 from idp.web.description import describe_session
 from idp.web.http import Pages
 from idp.web.lock import Locked
@@ -44,7 +45,12 @@ class StepView:
     """A Step about to be shown. `notice` says why the person is asked at all (signin.html); `language` and `zone` are settled when it is shown.
 
     `passkey_options`: what the browser is asked for a passkey, where one is offered; `is_shared`: people follow one another at this machine.
-    `locked`: whose Session is locked in this browser, and waits for them. `second`: what the page of a second proof needs (second_step.py).
+    `providers`: the upstream providers offered (label, url), before the form when `providers_lead`; `upstream`: the label of the one that nothing
+    came of, and the reason.
+    `link_obstacle`: why who came by a provider cannot be the person of the Step.
+    `may_forget`: whether a reset may be asked for on a page of ours, where they are.
+    `locked`: whose Session is locked in this browser, and waits for them. `second`: what the page of a second proof needs (second_step.py). `search`:
+    what was typed to find an establishment.
     """
 
     interaction: Interaction
@@ -53,9 +59,15 @@ class StepView:
     told: Telling
     notice: str | None
     passkey_options: str | None = None
+    providers: tuple[Mapping[str, str], ...] = ()
+    providers_lead: bool = False
+    upstream: Mapping[str, str] | None = None
     is_shared: bool = False
+    may_forget: bool = False
     locked: Locked | None = None
     second: Mapping[str, Any] = field(default_factory=dict)
+    search: Search = field(default_factory=Search)
+    link_obstacle: Reason | None = None
     language: str = "fr"
     zone: ZoneInfo = UTC
 
@@ -115,12 +127,41 @@ def _login(view: StepView) -> Look:
         "notice": view.notice,
         "passkey_action": f"{view.path}/passkey-login",
         "passkey_options": view.passkey_options,
+        "providers": view.providers,
+        "providers_lead": view.providers_lead,
+        "upstream": view.upstream,
         "is_shared": view.is_shared,
+        "forgotten": view.may_forget,
         "locked": view.locked,
         "unlock_action": f"{view.path}/unlock",
         "change_action": f"{view.path}/change-person",
     }
     return "signin.html", told.status, context
+
+
+def _link(view: StepView) -> Look:
+    """First the proof of the person's own side, then, with who they are, whether both are theirs."""
+    pending = view.interaction.pending_link
+    context = {
+        "label": pending.label if pending else "",
+        "shown_name": pending.shown_name if pending else "",
+        "account_name": view.account_name,
+        "is_proven": view.step.account is not None,
+        "obstacle": str(view.link_obstacle) if view.link_obstacle else None,
+        "pass_action": f"{view.path}/link-pass" if view.step.asks_pass else None,
+        "error": view.told.error,
+        "tries_left": view.told.tries_left,
+        "wait_minutes": view.told.wait_minutes,
+        "action": f"{view.path}/login",
+        "confirm_action": f"{view.path}/link-confirm",
+        "decline_action": f"{view.path}/link-decline",
+        "cancel_action": f"{view.path}/cancel" if view.has_client else None,
+        "providers": tuple(one for one in view.providers if pending is None or not one["url"].endswith(f"/upstream/{pending.connector}")),
+        "passkey_action": f"{view.path}/passkey-login",
+        "passkey_options": view.passkey_options,
+        "is_shared": view.is_shared,
+    }
+    return "link.html", view.told.status, context
 
 
 def _select_account(view: StepView) -> Look:
@@ -130,8 +171,8 @@ def _select_account(view: StepView) -> Look:
 
 def _choose_establishment(view: StepView) -> Look:
     step = view.step
-    choices = [{"slug": place.slug, "name": place.name, "is_suggested": place.id == step.suggested_id} for place in step.choices]
-    return "choose_establishment.html", view.told.status, {"choices": choices, **_actions(view, "establishment")}
+    chooser = choose_among(step.choices, view.search, suggested_id=step.suggested_id)
+    return "choose_establishment.html", view.told.status, {"chooser": chooser, "page_path": view.path, **_actions(view, "establishment")}
 
 
 def _change_password(view: StepView) -> Look:
@@ -141,6 +182,7 @@ def _change_password(view: StepView) -> Look:
         "problems": list(view.told.problems),
         "username": username or view.account_name,
         "is_forced": True,
+        "is_old": view.step.reason == Reason.PASSWORD_TOO_OLD,
         "asks_current": proof is not None and not proof.is_local,
         "is_shared": view.is_shared,
     }
@@ -192,6 +234,7 @@ def _hinted_identifier(view: StepView) -> str:
 
 LOOKS: dict[StepKind, Callable[[StepView], Look]] = {
     StepKind.LOGIN: _login,
+    StepKind.LINK: _link,
     StepKind.SELECT_ACCOUNT: _select_account,
     StepKind.CHOOSE_ESTABLISHMENT: _choose_establishment,
     StepKind.CHANGE_PASSWORD: _change_password,

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Playwright, expect, sync_playwright
 
 from tests.browser.watched import Watched
 from tests.support.demonstration import Demonstration, demonstration
@@ -22,13 +22,19 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demonstration]:
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    """One Chromium for the session."""
-    path = program("chromium", "chromium")
+def driver() -> Iterator[Playwright]:
+    """What drives browsers; there may be one only."""
+    expect.set_options(timeout=15_000)  # a page of a busy machine comes late: five seconds are too few
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-        yield browser
-        browser.close()
+        yield playwright
+
+
+@pytest.fixture(scope="session")
+def chromium(driver: Playwright) -> Iterator[Browser]:
+    """One Chromium for the session: its shell without windows, the same engine at half the cost of the whole browser."""
+    browser = driver.chromium.launch(executable_path=program("chromium-headless-shell", "chromium-headless-shell"), args=ARGUMENTS)
+    yield browser
+    browser.close()
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """What a stranger does after `make run`: sign in to the care application, see who they are and where, sign out, be asked again."""
 
+import json
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -122,6 +124,25 @@ def test_an_administrator_is_asked_a_code_even_inside_and_is_cut_when_an_operato
     expect(page.locator("#notice")).to_contain_text("fermée par le service de connexion")
 
 
+def test_a_nurse_loses_her_session_while_she_looks_when_a_visitor_makes_her_leave(demo: Demonstration, new_page: NewPage) -> None:
+    nurse, office = new_page().page, new_page().page
+    begin(nurse, demo)
+    sign_in(nurse, "claire.dubois")
+    expect(nurse.locator("#person")).to_have_text("Claire Dubois")
+    office.goto(f"{demo.app_url}/depart")
+    try:
+        office.locator("#form-claire\\.dubois button").click()
+        expect(nurse.locator("#notice")).to_contain_text("fermée par le service de connexion")
+        expect(office.locator("#state")).to_contain_text("Complète")
+        shown = json.loads(vestibule(demo.config_path, "cut", "show", "claire.dubois", "--json"))
+        # One for each session that she had; how fast it was is bench.cut's to say.
+        assert {one["milliseconds"] is not None for one in shown["applications"]} == {True}
+    finally:
+        office.goto(f"{demo.app_url}/depart")
+        office.locator("#form-claire\\.dubois button[name=retour]").click()
+        expect(office.locator("#form-claire\\.dubois button[name=depart]")).to_be_visible()
+
+
 def test_somebody_outside_without_a_second_proof_is_told_whom_to_call_and_adds_one_with_a_pass(
     demo: Demonstration, new_page: NewPage
 ) -> None:
@@ -221,13 +242,12 @@ def test_every_page_on_the_way_satisfies_axe_and_fits(demo: Demonstration, new_p
     expect(page.locator("#person")).to_be_visible()
     watched.check()
     for url in (
-        *(f"{demo.app_url}{path}" for path in ("/dossier?refus=1", "/telephone?arret=1", "/telephone/ajouter")),
+        *(f"{demo.app_url}{path}" for path in ("/dossier?refus=1", "/telephone?arret=1", "/telephone/ajouter", "/depart")),
         *(f"{demo.issuer}{path}" for path in ("/account", "/cette-page-n-existe-pas")),
     ):
         page.goto(url)
         watched.check()
-        overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        assert overflow <= 0, f"{page.url} is {overflow} pixels too wide"
+        watched.check_width()
 
 
 def test_no_page_weighs_more_than_it_may_on_first_load(demo: Demonstration, new_page: NewPage) -> None:

@@ -29,11 +29,24 @@ def test_every_template_satisfies_axe(chromium: Browser, preview: str, language:
     """Each page once: every other one as a French phone shows it, the rest as an English desktop in the dark."""
     dark = scheme == "dark"
     context = chromium.new_context(viewport={"width": width, "height": 844}, color_scheme="dark" if dark else "light")
+    watched = Watched(context.new_page(), allowed=(preview,))
+    watched.bring_axe()
     for shown in PAGES[dark::2]:
         if shown.name.startswith("form-post"):
             continue  # it posts itself away at once; tests/flows/test_page_templates.py reads it
-        watched = Watched(context.new_page(), allowed=(preview,))
         watched.page.goto(f"{preview}/{language}/{shown.name}")
         watched.check()
-        watched.page.close()
     context.close()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_sections_of_the_console_begin_and_end_where_the_page_does(chromium: Browser, preview: str, width: int) -> None:
+    context = chromium.new_context(viewport={"width": width, "height": 844})
+    page = context.new_page()
+    page.goto(f"{preview}/fr/resets")
+    heading, line, first = (page.locator(one).first.bounding_box() for one in ("main h1", ".console-nav", ".console-nav a"))
+    context.close()
+    assert heading is not None
+    assert line is not None
+    assert first is not None
+    assert (line["x"], line["width"], first["x"]) == pytest.approx((heading["x"], heading["width"], heading["x"]), abs=0.5)

@@ -2,17 +2,20 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from urllib.parse import urlencode
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Playwright, expect
 
 from demo.people import FIRST_PASSWORD, PASSWORD
-from tests.browser.conftest import NewPage
+from tests.browser.conftest import ARGUMENTS, NewPage
+from tests.browser.watched import Watched
 from tests.support.browser import Browser
 from tests.support.demonstration import Demonstration
-from tests.support.processes import vestibule
+from tests.support.processes import program, vestibule
 
 pytestmark = pytest.mark.timeout(240)
 REDIRECT_URI = "http://localhost:9/retour"
@@ -83,6 +86,55 @@ def test_the_error_pages_satisfy_axe(demo: Demonstration, new_page: NewPage, cur
         page.goto(url)
         expect(page.locator("h1")).to_be_visible()
         assert page.url.startswith(demo.issuer)
+        watched.check()
+
+
+SELF_TEST = {
+    "fr-FR": ("Gardés", "Pas gardés", "est à l’heure", "JavaScript est actif", "JavaScript est coupé", "ne sort pas de cet ordinateur"),
+    "en-GB": ("Kept: all", "Not kept", "clock is right", "JavaScript is on", "JavaScript is off", "does not leave this computer"),
+}
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("locale", SELF_TEST)
+def test_the_self_test_says_what_it_found(demo: Demonstration, new_page: NewPage, locale: str, width: int) -> None:
+    kept, _, clock, on, off, local = SELF_TEST[locale]
+    watched = new_page(locale=locale, width=width)
+    page = watched.page
+    page.goto(f"{demo.issuer}/help/test")
+    expect(page.locator("#selftest-script")).to_contain_text(on)
+    expect(page.locator("#selftest-skew")).to_contain_text(clock)
+    for words in (kept, local):
+        expect(page.locator("dl.facts")).to_contain_text(words)
+    watched.check()
+    watched.check_width()
+    without = new_page(locale=locale, width=width, javascript=False)
+    without.page.goto(f"{demo.issuer}/help/test")
+    expect(without.page.locator("#selftest-script")).to_contain_text(off)
+    expect(without.page.locator("#selftest-skew")).to_be_empty()
+    expect(without.page.locator("dl.facts")).to_contain_text(kept)
+    without.check_width()
+
+
+@pytest.mark.parametrize(("hours", "words"), [(1, "se trompe de 60 minutes"), (-26, "se trompe de 26 heures")])
+def test_the_self_test_says_how_wrong_the_devices_clock_is(demo: Demonstration, new_page: NewPage, hours: int, words: str) -> None:
+    watched = new_page()
+    watched.page.clock.install(time=datetime.now(UTC) + timedelta(hours=hours))
+    watched.page.goto(f"{demo.issuer}/help/test")
+    expect(watched.page.locator("#selftest-skew")).to_contain_text(words)
+
+
+@pytest.mark.parametrize("locale", SELF_TEST)
+def test_the_self_test_says_that_the_browser_keeps_no_cookies(demo: Demonstration, driver: Playwright, tmp_path: Path, locale: str) -> None:
+    (tmp_path / "Default").mkdir()
+    blocked = {"profile": {"default_content_setting_values": {"cookies": 2}}}
+    (tmp_path / "Default" / "Preferences").write_text(json.dumps(blocked), encoding="utf-8")
+    chromium = program("chromium", "chromium")
+    with driver.chromium.launch_persistent_context(str(tmp_path), executable_path=chromium, args=ARGUMENTS, locale=locale) as context:
+        watched = Watched(context.new_page(), allowed=(demo.issuer,))
+        watched.page.goto(f"{demo.issuer}/help/test")
+        expect(watched.page.locator("dl.facts")).to_contain_text(SELF_TEST[locale][1])
+        expect(watched.page.locator("#selftest-script")).to_contain_text(SELF_TEST[locale][3])
         watched.check()
 
 

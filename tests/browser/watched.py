@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import ConsoleMessage, Page, Request, Response
 
 HEAVIEST_BYTES = 150_000
@@ -39,17 +39,29 @@ class Watched:
         session.detach()
         return sum(response.request.sizes()["responseBodySize"] for response in self._responses)
 
+    def bring_axe(self) -> None:
+        """Have axe-core in every page from its beginning, for many pages: it is half a megabyte to send."""
+        self.page.add_init_script(AXE_SCRIPT)
+
     def check(self) -> None:
         """Nothing foreign asked, nothing broken in the console, and nothing that axe-core objects to (WCAG 2.2 AA)."""
         assert not self.foreign, self.foreign
         assert not self.errors, self.errors
-        results = Axe().run(self.page, options=RULES)
+        if not self.page.evaluate("typeof axe === 'object'"):
+            self.page.evaluate(AXE_SCRIPT)
+        violations = self.page.evaluate("rules => axe.run(rules).then(results => results.violations)", RULES)
         found = [
             f"{violation['id']} ({violation['impact']}): {violation['help']}: "
             + "; ".join(node["html"][:160] for node in violation["nodes"])
-            for violation in results.response["violations"]
+            for violation in violations
         ]
         assert not found, f"{self.page.url}\n" + "\n".join(found)
+
+    def check_width(self) -> None:
+        """Nothing has to be scrolled sideways, once the page that is coming has come."""
+        self.page.wait_for_load_state()
+        overflow = self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert overflow <= 0, f"{self.page.url} is {overflow} pixels too wide"
 
     def _said(self, message: ConsoleMessage) -> None:
         # Chromium writes an error for every page that answers 4xx, as a wrong password rightly does; a missing image or style stays a fault.

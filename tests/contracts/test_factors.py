@@ -5,14 +5,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from idp.store.base import Account, Attachment, Establishment, Factor, Pass, Role
+from idp.store.base import Account, Device, Factor, Pass, Role
 from idp.store.database import Database
 from idp.store.migrations import upgrade
 from tests.support.fixed_clock import FixedClock
+from tests.support.pens import some_pens
 from tests.support.postgresql import PostgreSQLServer
+from tests.support.rows import a_factor as plain_factor
+from tests.support.rows import an_account, an_attachment, an_establishment
 
 THREADS = 8
 
@@ -38,7 +42,7 @@ def url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def database(url: str) -> Iterator[Database]:
     """A migrated store with one person."""
-    database = Database(url, synchronous="normal", busy_timeout_seconds=10, pool_size=THREADS)
+    database = Database(url, synchronous="normal", busy_timeout_seconds=10, pool_size=THREADS, pens=some_pens())
     upgrade(database)
     yield database
     database.close()
@@ -47,7 +51,7 @@ def database(url: str) -> Iterator[Database]:
 @pytest.fixture
 def neighbour(database: Database, url: str) -> Iterator[Database]:
     """Another process's view of the same store."""
-    other = Database(url, synchronous="normal", busy_timeout_seconds=10, pool_size=THREADS)
+    other = Database(url, synchronous="normal", busy_timeout_seconds=10, pool_size=THREADS, pens=some_pens())
     yield other
     other.close()
 
@@ -58,47 +62,26 @@ def claire(database: Database, clock: FixedClock) -> Account:
     return a_person(database, clock, "claire")
 
 
-def a_person(database: Database, clock: FixedClock, username: str) -> Account:
-    now = clock.now()
-    nothing = dict.fromkeys(("email", "phone_number", "address", "locale", "last_establishment_id", "ended_at"))
-    account = Account(
-        id=clock.new_id(),
-        status="active",
-        username=username,
-        given_name=username,
-        family_name="Essai",
-        email_verified=False,
-        phone_number_verified=False,
-        is_demo=False,
-        created_at=now,
-        updated_at=now,
-        **nothing,
-    )
+def a_person(database: Database, clock: FixedClock, username: str, **changes: Any) -> Account:
+    account = an_account(clock.new_id(), username, clock.now(), **changes)
     with database.write() as tx:
         tx.people.add(account, found_by=(("username", username, ""),))
     return account
 
 
 def a_factor(clock: FixedClock, account: Account, *, kind: str = "totp", step: int | None = 100, count: int | None = None) -> Factor:
-    return Factor(
-        id=clock.new_id(),
-        account_id=account.id,
-        kind=kind,  # type: ignore[arg-type]  # the tests name kinds that exist
+    return plain_factor(
+        clock.new_id(),
+        account.id,
+        clock.now(),
+        kind=kind,
         label="",
-        hint="",
         sealed=b"sealed" if kind == "totp" else None,
         last_step=step if kind == "totp" else None,
         credential_digest=clock.new_token() if kind == "passkey" else None,
         credential_id="id" if kind == "passkey" else None,
         public_key=b"key" if kind == "passkey" else None,
         sign_count=count,
-        transports=None,
-        is_synced=None,
-        aaguid=None,
-        enrolled_zone="outside",
-        last_used_at=None,
-        created_at=clock.now(),
-        ended_at=None,
     )
 
 
@@ -121,6 +104,23 @@ def a_pass(clock: FixedClock, account: Account | None, purpose: str = "enrol") -
         created_at=clock.now(),
         expires_at=clock.now() + timedelta(hours=1),
         used_at=None,
+        ended_at=None,
+    )
+
+
+def a_browser(clock: FixedClock, account: Account) -> Device:
+    return Device(
+        id=clock.new_id(),
+        account_id=account.id,
+        secret_digest=clock.new_token(),
+        previous_digest=None,
+        rotated_at=clock.now(),
+        user_agent="Firefox",
+        address="10.20.5.7",
+        remembered_at=None,
+        remembered_until=None,
+        last_seen_at=clock.now(),
+        created_at=clock.now(),
         ended_at=None,
     )
 
@@ -268,6 +268,21 @@ def test_what_was_used_up_long_ago_is_swept_and_nothing_else(database: Database,
         assert tx.recovery_codes.left(claire.id) == 1
 
 
+def test_a_browser_that_ended_long_ago_is_swept_and_nothing_else(database: Database, clock: FixedClock, claire: Account) -> None:
+    lost, kept = a_browser(clock, claire), a_browser(clock, claire)
+    with database.write() as tx:
+        tx.devices.add(lost)
+        tx.devices.add(kept)
+        assert tx.devices.end(lost.id, clock.now())
+    ended = clock.now()
+    clock.advance(timedelta(days=400))
+    with database.write() as tx:
+        assert tx.sweep.delete_devices(ended) == 0
+        assert tx.sweep.delete_devices(clock.now()) == 1
+        assert tx.devices.get(lost.id) is None
+        assert tx.devices.open_of(claire.id) == (kept,)
+
+
 def test_roles_are_those_that_have_not_ended(database: Database, clock: FixedClock, claire: Account) -> None:
     roles = [
         Role(
@@ -279,7 +294,7 @@ def test_roles_are_those_that_have_not_ended(database: Database, clock: FixedClo
             created_at=clock.now(),
             ended_at=None,
         )
-        for name in ("group_administrator", "establishment_administrator")
+        for name in ("group_administrator", "it_contact")
     ]
     with database.write() as tx:
         for role in roles:
@@ -291,16 +306,24 @@ def test_roles_are_those_that_have_not_ended(database: Database, clock: FixedClo
         assert tx.roles.holders() == (roles[1],)
 
 
+def test_who_has_no_factor_is_listed_in_a_demonstration_too(database: Database, clock: FixedClock) -> None:
+    place, demo = an_establishment(clock.new_id(), "tilleuls", clock.now()), a_person(database, clock, "demo", is_demo=True)
+    with database.write() as tx:
+        tx.establishments.add(place)
+        tx.people.attach(an_attachment(clock.new_id(), demo.id, place.id, clock.now()))
+        assert [one.account for one in tx.factors.unequipped(clock.now())] == [demo]
+
+
 def test_who_has_no_factor_is_listed_once_a_place(database: Database, clock: FixedClock, claire: Account) -> None:
     rose, hugo = a_person(database, clock, "rose"), a_person(database, clock, "hugo")
-    places = [_establishment(clock, slug) for slug in ("tilleuls", "glycines")]
+    places = [an_establishment(clock.new_id(), slug, clock.now()) for slug in ("tilleuls", "glycines")]
     add(database, a_factor(clock, hugo))
     with database.write() as tx:
         for place in places:
             tx.establishments.add(place)
         for person, place in ((claire, places[0]), (claire, places[1]), (rose, places[1]), (hugo, places[0])):
-            tx.people.attach(_attachment(clock, person, place))
-        tx.people.attach(replace(_attachment(clock, rose, places[0]), valid_until=clock.now()))
+            tx.people.attach(an_attachment(clock.new_id(), person.id, place.id, clock.now()))
+        tx.people.attach(an_attachment(clock.new_id(), rose.id, places[0].id, clock.now(), valid_until=clock.now()))
         found = list(tx.factors.unequipped(clock.now()))
         assert [(one.account.username, one.establishment_id) for one in found] == [
             ("claire", places[1].id),
@@ -309,37 +332,3 @@ def test_who_has_no_factor_is_listed_once_a_place(database: Database, clock: Fix
         ]
         assert {(one.last_sign_in, one.sign_ins_outside) for one in found} == {(None, 0)}
         assert [one.account.username for one in tx.factors.unequipped(clock.now(), establishment_id=places[0].id)] == ["claire"]
-
-
-def _establishment(clock: FixedClock, slug: str) -> Establishment:
-    return Establishment(
-        id=clock.new_id(),
-        slug=slug,
-        name=slug.title(),
-        finess=None,
-        siret=None,
-        time_zone="Europe/Paris",
-        contact_name="",
-        contact_phone="",
-        contact_email="",
-        logo_type=None,
-        source="operator",
-        created_at=clock.now(),
-        ended_at=None,
-    )
-
-
-def _attachment(clock: FixedClock, person: Account, place: Establishment) -> Attachment:
-    return Attachment(
-        id=clock.new_id(),
-        account_id=person.id,
-        establishment_id=place.id,
-        profile="nurse",
-        sector=None,
-        first_day=None,
-        last_day=None,
-        valid_from=None,
-        valid_until=None,
-        created_at=clock.now(),
-        ended_at=None,
-    )

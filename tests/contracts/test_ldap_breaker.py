@@ -1,5 +1,6 @@
 """What stands before every source: so many at once, left alone after failures, tried again by one (connectors.breaker)."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -36,6 +37,13 @@ def ask(guard: Guard) -> str:
             return "answered"
     except SourceUnreachable as error:
         return error.trouble
+
+
+def throttle(guard: Guard, wait: timedelta) -> None:
+    """A request that is answered by: not now, and not before."""
+    with contextlib.suppress(SourceUnreachable), guard.passage():
+        guard.leave_alone(wait)
+        raise SourceUnreachable("429", trouble="unavailable")
 
 
 def look_up(guard: Guard) -> str:
@@ -148,35 +156,35 @@ def test_guard_of_one_slot_lets_a_sign_in_pass(clock: FixedClock) -> None:
 
 def test_guard_lets_in_whoever_came_first(clock: FixedClock) -> None:
     """Whoever comes again and again must not pass by those who wait."""
-    guard = Guard("annuaire", clock, concurrency=1, failures=3, pause=PAUSE, slot_wait=timedelta(milliseconds=250))
+    guard = Guard("annuaire", clock, concurrency=1, failures=3, pause=PAUSE, slot_wait=timedelta(seconds=30))
+    entered: list[int] = []
+    ready = threading.Barrier(4)
 
-    def ask_often() -> set[str]:
-        seen = set()
-        for _ in range(50):
-            try:
-                with guard.passage():
-                    time.sleep(0.01)
-                    seen.add("answered")
-            except SourceUnreachable as error:
-                seen.add(error.trouble)
-        return seen
+    def ask_often(who: int) -> None:
+        ready.wait(30)
+        for _ in range(60):
+            with guard.passage():
+                entered.append(who)
+                time.sleep(0.005)
 
     with ThreadPoolExecutor(4) as threads:
-        assert set().union(*threads.map(lambda _: ask_often(), range(4))) == {"answered"}
+        list(threads.map(ask_often, range(4)))
+    first_done = min(max(at for at, one in enumerate(entered) if one == who) for who in range(4))
+    assert all(entered[:first_done].count(who) > 30 for who in range(4)), entered
 
 
 def test_guard_wakes_whom_the_slot_is_for(clock: FixedClock) -> None:
     """One sign-in and one look-up wait; the slot that becomes free is for the look-up only."""
     guard = Guard(
-        "annuaire", clock, concurrency=2, failures=3, pause=PAUSE, slot_wait=timedelta(seconds=2), lookup_wait=timedelta(seconds=2)
+        "annuaire", clock, concurrency=2, failures=3, pause=PAUSE, slot_wait=timedelta(seconds=30), lookup_wait=timedelta(seconds=30)
     )
     with ThreadPoolExecutor(2) as threads:
         with held(guard.passage()):
             with held(guard.lookup_passage()):
                 waiting = [threads.submit(ask, guard), threads.submit(look_up, guard)]
-            assert waiting[1].result(1) == "answered"
+            assert waiting[1].result(30) == "answered"
             assert not waiting[0].done()
-        assert waiting[0].result(1) == "answered"
+        assert waiting[0].result(30) == "answered"
 
 
 def test_guard_does_not_prolong_the_pause_when_requests_that_were_under_way_fail(guard: Guard, clock: FixedClock) -> None:
@@ -205,3 +213,26 @@ def test_nobody_waits_when_somebody_has_been_inside_for_long(clock: FixedClock) 
     with patient.passage(), ThreadPoolExecutor(1) as elsewhere:
         clock.advance(timedelta(milliseconds=600))
         assert elsewhere.submit(ask, patient).result(timeout=10) == "busy"
+
+
+def test_guard_leaves_the_source_alone_for_as_long_as_it_asked(guard: Guard, clock: FixedClock) -> None:
+    with guard.passage():
+        guard.leave_alone(3 * PAUSE)  # an answer that was under way when another was told to wait
+    assert ask(guard) == "paused"
+    clock.advance(2 * PAUSE)
+    assert ask(guard) == "paused"
+    guard.leave_alone(PAUSE / 2)  # a later, shorter word does not shorten it
+    clock.advance(PAUSE)
+    assert ask(guard) == "answered"
+    assert not guard.is_paused
+
+
+def test_guard_keeps_to_the_rest_when_the_one_that_tries_again_fails(guard: Guard, clock: FixedClock) -> None:
+    for _ in range(3):
+        fail(guard)
+    clock.advance(PAUSE)
+    throttle(guard, 5 * PAUSE)
+    clock.advance(4 * PAUSE)
+    assert ask(guard) == "paused"
+    clock.advance(PAUSE)
+    assert ask(guard) == "answered"

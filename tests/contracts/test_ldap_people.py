@@ -12,7 +12,8 @@ from connectors.ldap.filters import Inverse, escape, invert, parse_filter, prese
 from connectors.ldap.names import normal_name
 from tests.support.fixed_clock import FixedClock
 from tests.support.relay import relayed
-from tests.support.slapd import GROUPS, PASSWORD, PEOPLE, SCOPE, SUFFIX, ZOE, Slapd, person_ldif
+from tests.support.slapd import GROUPS, PASSWORD, PEOPLE, SCOPE, SUFFIX, Slapd
+from tests.support.slapd_cast import ZOE, person_ldif
 
 Open = Callable[..., LdapDirectory]
 

@@ -10,6 +10,7 @@ from connectors.base import SourceUnreachable
 from connectors.ldap.address import ServerAddress, parse_server
 from connectors.ldap.directory import LdapDirectory
 from tests.support.certificates import PrivateAuthority, ServerCertificate
+from tests.support.ldap_server import IMPATIENT
 from tests.support.processes import free_port
 from tests.support.relay import relayed
 from tests.support.slapd import PASSWORD, SERVICE_PASSWORD, Slapd
@@ -117,7 +118,7 @@ def test_ldaps_to_the_plain_port_and_plain_to_the_ldaps_port_are_told(slapd: Sla
 def test_server_without_start_tls_is_refused(open_directory: Callable[..., LdapDirectory]) -> None:
     port = free_port()
     with socket.create_server(("127.0.0.1", port)):
-        assert trouble(open_directory(servers=[f"ldap://127.0.0.1:{port}"])) == "timeout"
+        assert trouble(open_directory(servers=[f"ldap://127.0.0.1:{port}"], **IMPATIENT)) == "timeout"
 
 
 def test_unknown_name_and_closed_port_are_told(open_directory: Callable[..., LdapDirectory]) -> None:

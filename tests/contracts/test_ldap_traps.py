@@ -20,6 +20,7 @@ from connectors.ldap.address import parse_server
 from connectors.ldap.directory import LdapDirectory
 from connectors.ldap.filters import escape
 from connectors.ldap.wire import Wire, ldap3
+from tests.support.ldap_server import IMPATIENT
 from tests.support.processes import free_port
 from tests.support.slapd import LIMITS, PASSWORD, PEOPLE, ROOT_PASSWORD, SERVICE, SERVICE_PASSWORD, Slapd
 
@@ -315,7 +316,7 @@ def test_no_password_is_in_any_log_line_error_or_representation(slapd: Slapd, ca
     slapd.disable("d.claire")
     try_all(good)
     slapd.hang()
-    try_all(slapd.directory())
+    try_all(slapd.directory(**IMPATIENT))
     slapd.resume()
     slapd.stop()
     try_all(slapd.directory(servers=[slapd.ldaps, slapd.ldap]))

@@ -36,7 +36,7 @@ from tests.support.stores import Stores
 from tests.support.world import open_database, write_config
 
 MINUTES = float(os.environ.get("SOAK_MINUTES", "0"))
-KILLING_SECONDS = MINUTES * 60 or 15.0
+KILLING_SECONDS = MINUTES * 60 or 10.0
 PAUSE_SECONDS = 3.0
 SETTLED_SECONDS = 3.0
 HOSTS = 3
@@ -61,7 +61,7 @@ class Host:
         """Start, and wait until it answers."""
         log = self.config_path.parent / f"vestibule-{time.monotonic_ns()}.log"
         command = vestibule_command(self.config_path, "serve")
-        self.process = self._stack.enter_context(running(command, log=log, ready=lambda: answers(f"{self.url}/readyz"), seconds=60))
+        self.process = self._stack.enter_context(running(command, log=log, ready=lambda: answers(f"{self.url}/readyz"), seconds=120))
         self.began = time.monotonic()
 
     def is_settled(self) -> bool:

@@ -1,7 +1,7 @@
 """Gateways, mail servers and stores that are gone, hang or lie about who they are: nothing written is lost, nothing goes out in clear."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from time import monotonic
@@ -11,7 +11,7 @@ import pytest
 
 from idp.errors import StoreUnavailable
 from idp.signin.factor import FactorRefused
-from tests.conftest import MakeWorld
+from tests.conftest import MakeRoom
 from tests.support.certificates import PrivateAuthority
 from tests.support.messaging import ORIGIN, Messaging
 from tests.support.processes import free_port
@@ -20,20 +20,6 @@ from tests.support.sms_gateway import Answer, SmsGateway, sms_gateway_serving
 from tests.support.smtp import SmtpServer, smtp_serving
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
-MakeRoom = Callable[..., Messaging]
-
-
-@pytest.fixture
-def make_room(make_world: MakeWorld) -> Iterator[MakeRoom]:
-    made: list[Messaging] = []
-
-    def make(**settings: Any) -> Messaging:
-        made.append(Messaging(make_world(**settings)))
-        return made[-1]
-
-    yield make
-    for room in made:
-        room.close()
 
 
 @pytest.fixture
@@ -93,14 +79,14 @@ def test_a_service_that_breaks_off_is_tried_again_and_counted_twice(make_room: M
 
 
 def test_a_service_that_hangs_holds_up_no_mail(make_room: MakeRoom, gateway: SmsGateway, smtp: SmtpServer) -> None:
-    room = make_room(sms=gateway.settings(http=gateway.http(timeout="3s")), mail=smtp.settings())
+    room = make_room(sms=gateway.settings(http=gateway.http(timeout="30s")), mail=smtp.settings())
     gateway.usual = Answer(fault="hang")
     for person in ("claire", "karim", "amina", "rose", "lea"):
         send(room, person)
     room.tell("claire", "password_changed")
     began = monotonic()
     room.sender.run_once()
-    assert monotonic() - began < 2.5
+    assert monotonic() - began < 15
     assert len(smtp.mails()) == 1
     gateway.released.set()
 
@@ -108,12 +94,13 @@ def test_a_service_that_hangs_holds_up_no_mail(make_room: MakeRoom, gateway: Sms
 def test_a_service_that_is_down_is_left_alone_for_a_while(make_room: MakeRoom, gateway: SmsGateway) -> None:
     gateway.port = free_port()
     room = make_room(sms=gateway.settings())
-    for person in ("claire", "karim", "amina", "rose", "lea", "nora", "ines"):
-        send(room, person)
-    room.deliver()
-    said = [receipt.partition(":")[0] for _, receipt in receipts(room)]
-    assert said[:5] == ["refused"] * 5
-    assert "paused" in said
+    # Several are sent at once: only what comes after the five that fail surely finds it left alone.
+    for people in (("claire", "karim", "amina", "rose", "lea"), ("nora", "ines")):
+        for person in people:
+            send(room, person)
+        room.deliver()
+    said = sorted(receipt.partition(":")[0] for _, receipt in receipts(room))
+    assert said == ["paused", "paused", *["refused"] * 5]
 
 
 @pytest.mark.parametrize("fake", ["another authority", "expired", "another host"])
@@ -152,7 +139,7 @@ def test_a_proxy_of_the_environment_sees_nothing(make_room: MakeRoom, gateway: S
 
 
 def test_a_notice_arrives_when_the_mail_server_comes_back(make_room: MakeRoom, smtp: SmtpServer) -> None:
-    room = make_room(mail=smtp.settings())
+    room = make_room(mail=smtp.settings(timeout="2s"))
     smtp.stop()
     room.tell("claire", "password_changed")
     room.deliver()
@@ -165,20 +152,20 @@ def test_a_notice_arrives_when_the_mail_server_comes_back(make_room: MakeRoom, s
 
 
 def test_a_mail_server_that_hangs_holds_up_no_sms(make_room: MakeRoom, gateway: SmsGateway, smtp: SmtpServer) -> None:
-    room = make_room(sms=gateway.settings(), mail=smtp.settings(timeout="4s"))
+    room = make_room(sms=gateway.settings(), mail=smtp.settings(timeout="30s"))
     smtp.hang()
     for _ in range(5):
         room.tell("claire", "password_changed")
     send(room)
     began = monotonic()
     room.sender.run_once()
-    assert monotonic() - began < 3
+    assert monotonic() - began < 15
     assert len(gateway.asked) == 1
     smtp.wake()
 
 
 def test_a_mail_server_that_breaks_off_after_the_mail_is_tried_again(make_room: MakeRoom, smtp: SmtpServer) -> None:
-    room = make_room(mail=smtp.settings())
+    room = make_room(mail=smtp.settings(timeout="2s"))
     with room.world.arranging() as tx:
         tx.people.change(room.world.account("claire").id, room.world.clock.now(), email="drop@tilleuls.example")
     room.tell("claire", "password_changed")

@@ -484,11 +484,11 @@ def test_the_store_answers_again_by_itself_when_sentinels_chose_another_master(t
                 break
             except StoreUnavailable:
                 slowest = max(slowest, monotonic() - asked)
-                assert monotonic() - began < 30, "the store never came back"
+                assert monotonic() - began < 90, "the store never came back"
         away = monotonic() - began
         print(f"failover ({how}): away for {away:.1f} s; the slowest refusal took {slowest:.2f} s")
         assert found == b"1"
         assert store.add("kind", "once", b"2", MINUTE) is False
         assert servers.present_master() == servers.replica.port
-        assert slowest < 3
+        assert slowest < 15
         store.close()

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -9,8 +10,8 @@ from typing import Any
 import pytest
 
 from connectors.base import Directory, Identity, SourceMisbehaved
-from idp.app import open_directories
 from idp.audit import Author, Origin
+from idp.composition.sources import open_directories
 from idp.config import load
 from idp.errors import StoreUnavailable, VestibuleError
 from idp.lifecycle import reading
@@ -20,22 +21,13 @@ from idp.signin.linking import Adopted, Linking
 from idp.store.base import SyncRun
 from idp.store.database import Database, Transaction
 from tests.support.fixed_clock import FixedClock
+from tests.support.ldap_server import IMPATIENT
 from tests.support.operator import Operator
+from tests.support.pens import pens_of
 from tests.support.slapd import Slapd
+from tests.support.unwatched import Unwatched
 
 AUTHOR = Author("operator:nightly", Origin("0123456789", "local"))
-
-
-class Unwatched:
-    """No progress bar."""
-
-    is_watched = False
-
-    def begin(self, phase: str, total: int | None) -> None:
-        pass
-
-    def advance(self, people: int) -> None:
-        pass
 
 
 class Interfering:
@@ -60,12 +52,12 @@ class Interfering:
 class Bench:
     """A store, a directory of a page size so small that reading takes several exchanges, and runs on them."""
 
-    def __init__(self, operator: Operator, slapd: Slapd) -> None:
-        slapd_settings = slapd.settings(page_size=10, breaker_failures=100)
+    def __init__(self, operator: Operator, slapd: Slapd, **override: Any) -> None:
+        slapd_settings = slapd.settings(page_size=10, breaker_failures=100, **override)
         operator.configure(directories=[slapd_settings])
         self.config = load(operator.config_path)
         self.clock = FixedClock()
-        self.database = Database.of(self.config.database, pool_size=4)
+        self.database = Database.of(self.config.database, pool_size=4, pens=pens_of(self.config))
         self.directories = open_directories(self.config, self.clock)
         found = self.directories.get("annuaire")
         assert found is not None
@@ -95,13 +87,22 @@ class Bench:
         with self.database.read() as tx:
             return tx.links.runs("annuaire")
 
+    def close(self) -> None:
+        self.directories.close()
+        self.database.close()
+
 
 @pytest.fixture
 def bench(operator: Operator, slapd: Slapd) -> Iterator[Bench]:
-    bench = Bench(operator, slapd)
-    yield bench
-    bench.directories.close()
-    bench.database.close()
+    with closing(Bench(operator, slapd)) as bench:
+        yield bench
+
+
+@pytest.fixture
+def impatient(operator: Operator, slapd: Slapd) -> Iterator[Bench]:
+    """One whose directory is to hang."""
+    with closing(Bench(operator, slapd, **IMPATIENT)) as bench:
+        yield bench
 
 
 def interfering(bench: Bench, after: int, happening: Callable[[], None]) -> Directory:
@@ -128,7 +129,8 @@ def test_a_first_import_that_breaks_is_taken_up_by_the_next_run(bench: Bench, sl
     assert report.counts["added"] + second.counts["added"] == 65
 
 
-def test_a_hung_directory_fails_the_run_in_time_and_ends_nobody(bench: Bench, slapd: Slapd) -> None:
+def test_a_hung_directory_fails_the_run_in_time_and_ends_nobody(impatient: Bench, slapd: Slapd) -> None:
+    bench = impatient
     bench.run()
     report = bench.run(interfering(bench, 15, slapd.hang))
     slapd.resume()

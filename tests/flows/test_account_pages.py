@@ -4,6 +4,8 @@ from datetime import timedelta
 from itertools import pairwise
 from urllib.parse import urlsplit
 
+import pytest
+
 from tests.conftest import MakeWorld
 from tests.support.browser import Browser, Page
 from tests.support.cast import AT_GLYCINES, OUTSIDE, PASSWORD
@@ -41,6 +43,23 @@ def test_nurse_sees_herself_when_she_comes_without_an_application(world: World) 
         assert words in page.text
     assert world.last_event("signin.succeeded")["client_id"] is None
     assert browser.get("/").url.endswith("/account")
+
+
+@pytest.mark.parametrize(
+    ("asked", "landed"),
+    [
+        ("/account/history?before=2026-11-01T00:00:00%2B00:00", "/account/history?before=2026-11-01T00:00:00%2B00:00"),
+        ("/account?done=%0d%0aLocation:https://evil.example/", "/account?done=%0d%0aLocation:https://evil.example/"),
+        ("/account?next=https://evil.example/", "/account?next=https://evil.example/"),
+        # Nobody of ours writes so much, and it would be kept for a stranger.
+        ("/account?home=" + "x" * 2_000, "/account"),
+    ],
+)
+def test_nurse_lands_where_she_asked_for_with_its_query_when_she_had_to_sign_in(world: World, asked: str, landed: str) -> None:
+    browser = world.browser(language="en")
+    page = browser.sign_in("claire.dubois", PASSWORD, page=browser.get(asked))
+    assert page.status == 200
+    assert page.url == f"{world.issuer}{landed}"
 
 
 def test_person_without_attachment_is_refused_at_the_account_page_too(world: World) -> None:

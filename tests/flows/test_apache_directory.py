@@ -66,3 +66,12 @@ def test_a_leaver_is_thrown_out_of_apache_once_anything_asks(site: Site, session
     wait_until(asked, seconds=15, log=site.live.log)
     wait_until(lambda: browser.request("GET", site.apache.protected).status_code == 302, seconds=20, log=site.apache.error_log)
     assert browser.request("GET", site.apache.protected).headers["Location"].startswith(elsewhere)
+
+
+def test_a_leaver_is_thrown_out_of_apache_though_nothing_asks(site: Site, session_slapd: Slapd) -> None:
+    browser, other = site.sign_in("d.zoe"), site.sign_in("d.paul")
+    for one in (browser, other):
+        assert one.request("GET", site.apache.protected).status_code == 200
+    session_slapd.disable("d.zoe")
+    wait_until(lambda: browser.request("GET", site.apache.protected).status_code == 302, seconds=20, log=site.apache.error_log)
+    assert other.request("GET", site.apache.protected).status_code == 200

@@ -7,16 +7,20 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from idp import app as composition
-from idp.oauth.logout import Deliverer
+from idp.composition.cut import open_deliverer
+from idp.oauth.delivery import Deliverer
 from idp.store.base import Notice
 from tests.conftest import MakeWorld
 from tests.support.listener import Listener, listening
+from tests.support.processes import wait_until
 from tests.support.world import SignedIn, World
 
 Worker = Callable[[], Deliverer]
@@ -28,7 +32,7 @@ def worker(world: World) -> Iterator[Worker]:
     made: list[Deliverer] = []
 
     def start() -> Deliverer:
-        made.append(composition.deliverer(composition.build(world.config, world.clock)))
+        made.append(open_deliverer(composition.build(world.config, world.clock)))
         return made[-1]
 
     yield start
@@ -172,7 +176,7 @@ def test_notice_is_abandoned_with_an_alarm_after_the_last_try(make_world: MakeWo
     world = make_world(logout={"retries": ["1s", "5s"]})
     listener.answers[:] = [500] * 10
     signed_out(world)
-    deliverer = composition.deliverer(world.application)
+    deliverer = open_deliverer(world.application)
     for wait in (0, 1, 5):
         world.clock.advance(timedelta(seconds=wait))
         assert deliverer.run_once() == 1
@@ -327,3 +331,82 @@ def _pour(server: socket.socket, is_over: threading.Event) -> None:
                 connection.sendall(b"x" * 65536)
         except OSError:
             return
+
+
+@contextmanager
+def delivering(deliverer: Deliverer) -> Iterator[list[Exception]]:
+    """Its own thread, for the length of the block; what broke in it."""
+    failures: list[Exception] = []
+    thread = threading.Thread(target=deliverer.run, args=(lambda: True, failures.append))
+    thread.start()
+    try:
+        yield failures
+    finally:
+        deliverer.stop()
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+def test_applications_are_told_by_a_thread_that_a_hung_one_does_not_delay(
+    world: World, worker: Worker, listener: Listener, other_listener: Listener
+) -> None:
+    move(world, "autre", f"{other_listener.url}/autre")
+    signed_in = world.sign_in()
+    world.sign_in(client="autre", browser=signed_in.browser)
+    listener.hold()
+    deliverer = worker()
+    with delivering(deliverer) as failures:
+        sign_out(signed_in)
+        deliverer.wake()
+        other_listener.wait(1)
+        listener.wait(1)
+        for _ in range(3):
+            again = world.sign_in(client="autre")
+            sign_out(again)
+            count = len(other_listener.received) + 1
+            other_listener.wait(count, 5)
+        assert len(listener.received) == 1
+        listener.release()
+    assert failures == []
+
+
+def test_thread_finds_by_itself_what_another_process_has_decided_and_goes_on_when_the_store_broke(
+    world: World, worker: Worker, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliverer = worker()
+    with delivering(deliverer) as failures:
+        signed_out(world)
+        listener.wait(1)
+        with world.arranging() as tx:
+            tx.connection.execute(text("ALTER TABLE outbox RENAME TO elsewhere"))
+        wait_until(lambda: bool(failures), seconds=10)
+        with world.arranging() as tx:
+            tx.connection.execute(text("ALTER TABLE elsewhere RENAME TO outbox"))
+        signed_out(world)
+        listener.wait(2)
+    assert len({received.logout_token for received in listener.received}) == 2
+
+
+def test_what_a_dead_sender_had_claimed_is_sent_at_once_by_whoever_takes_over(world: World, worker: Worker, listener: Listener) -> None:
+    signed_out(world)
+    claimed = notice(world)
+    with world.arranging() as tx:
+        assert tx.outbox.claim(claimed, world.clock.now() + timedelta(seconds=20))
+    deliverer = worker()
+    assert deliverer.run_once() == 0
+    assert deliverer.take_over() == 1
+    assert (deliverer.take_over(), notice(world).attempts, notice(world).receipt) == (0, 0, "interrupted")
+    assert deliverer.run_once() == 1
+    assert (notice(world).attempts, notice(world).receipt) == (1, "HTTP 200")
+    assert deliverer.take_over() == 0
+    assert len(listener.received) == 1
+
+
+def test_take_over_does_not_hurry_what_failed_and_waits_for_its_next_try(world: World, worker: Worker, listener: Listener) -> None:
+    listener.answers.append(500)
+    signed_out(world)
+    deliverer = worker()
+    assert deliverer.run_once() == 1
+    waiting = notice(world).next_attempt_at
+    assert deliverer.take_over() == 0
+    assert (notice(world).next_attempt_at, notice(world).attempts) == (waiting, 1)

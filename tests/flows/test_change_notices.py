@@ -1,6 +1,5 @@
 """People are told by mail of what changes how they sign in: recovery codes used or made anew, another password, a pass that was handed over."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -10,16 +9,10 @@ from idp.people.factors import issue_pass
 from tests.conftest import MakeWorld
 from tests.support.cast import PASSWORD
 from tests.support.second_factors import ORIGIN, enrol_phone
-from tests.support.smtp import SmtpServer, smtp_serving
+from tests.support.smtp import SmtpServer
 from tests.support.world import World
 
 NEW = "Girafe-Lavande-77-Tramway"
-
-
-@pytest.fixture(scope="module")
-def smtp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmtpServer]:
-    with smtp_serving(tmp_path_factory.mktemp("smtp")) as server:
-        yield server
 
 
 @pytest.fixture

@@ -184,7 +184,7 @@ def test_operator_counts_the_days_of_an_attachment_in_the_establishments_time_zo
 def test_operator_suspends_a_signed_in_nurse_and_everything_of_hers_ends(world: World) -> None:
     signed_in = world.sign_in("claire", "carnet")
     assert signed_in.tokens is not None
-    operator = Operator(world.config_path)
+    operator = Operator(world.config_path, clock=world.clock)
     message = operator.do("account", "suspend", world.person("claire").username)
     assert "1 sessions and 1 grants ended" in message
     with world.database.read() as tx:
@@ -200,7 +200,7 @@ def test_operator_detaches_a_signed_in_nurse_and_her_session_ends(world: World) 
         (session,) = tx.sessions.open_of(world.account("claire").id)
         place = tx.establishments.get(session.establishment_id)
     assert place is not None
-    Operator(world.config_path).do("account", "detach", world.person("claire").username, place.slug)
+    Operator(world.config_path, clock=world.clock).do("account", "detach", world.person("claire").username, place.slug)
     assert world.last_event("session.ended")["reason"] == "attachment_lost"
 
 
@@ -213,7 +213,7 @@ def test_operator_unblocks_a_person_who_mistyped_too_often(make_world: MakeWorld
         page = browser.sign_in(person.username, f"Mauvais-mot-de-passe-{number}", page=page)
     page = browser.sign_in(person.username, world.password, page=page)
     assert world.last_event("signin.refused")["reason"] == "throttled"
-    Operator(world.config_path).do("account", "unblock", person.username)
+    Operator(world.config_path, clock=world.clock).do("account", "unblock", person.username)
     assert browser.sign_in(person.username, world.password, page=page).callback is not None
     assert world.last_event("account.unblocked")["actor"] == ACTOR
 
@@ -228,3 +228,9 @@ def test_operator_is_told_every_error_when_the_configuration_is_wrong(operator: 
     message = operator.refused("account", "list")
     assert "issuer" in message
     assert "sessions.idel: this setting does not exist; idle?" in message
+
+
+@pytest.mark.parametrize("typed", ["lefev", "HUGO lef", "lefèvre hu", "hugo.lef"])
+def test_operator_finds_somebody_as_the_console_does_however_it_is_typed(operator: Operator, typed: str) -> None:
+    operator.ask("account", "add", "--username", "hugo.lefevre", "--given-name", "Hugo", "--family-name", "Lefèvre", "--json")
+    assert [one["username"] for one in operator.ask("account", "list", typed, "--json")] == ["hugo.lefevre"]

@@ -73,7 +73,7 @@ def test_operator_exports_json_lines_and_the_export_is_recorded(operator: Operat
 def test_operator_exports_csv_in_which_nothing_a_stranger_typed_is_a_formula(world: World) -> None:
     browser = world.browser(user_agent='=HYPERLINK("http://evil.example";"x")')
     browser.get("/authorize?client_id=nobody")
-    operator = Operator(world.config_path)
+    operator = Operator(world.config_path, clock=world.clock)
     file = operator.folder / "trail.csv"
     operator.do("audit", "export", "--format", "csv", "--output", str(file))
     assert file.stat().st_mode & 0o777 == 0o600
@@ -87,7 +87,7 @@ def test_operator_finds_what_a_support_code_means_however_it_is_dictated(world: 
     page = world.browser().get("/authorize?client_id=nobody")
     code = page.support_code
     assert code is not None
-    operator = Operator(world.config_path)
+    operator = Operator(world.config_path, clock=world.clock)
     for typed in (code, f"{code[:5]}-{code[5:]}", code.lower(), code.replace("0", "o").replace("1", "l")):
         shown = operator.do("audit", "show", typed)
         assert "authorization.refused" in shown
@@ -99,11 +99,11 @@ def test_operator_finds_what_a_support_code_means_however_it_is_dictated(world: 
 def test_operator_reads_the_trail_without_the_control_characters_of_strangers(world: World) -> None:
     world.browser(user_agent="evil\x1b]0;owned\x07").get("/authorize?client_id=nobody")
     line = world.last_event("authorization.refused")
-    assert "\x1b" not in Operator(world.config_path).do("audit", "show", line["request_id"])
+    assert "\x1b" not in Operator(world.config_path, clock=world.clock).do("audit", "show", line["request_id"])
 
 
 def test_operator_rotates_the_signing_keys(world: World) -> None:
-    operator = Operator(world.config_path)
+    operator = Operator(world.config_path, clock=world.clock)
     before = {key["kid"]: key["state"] for key in operator.ask("keys", "list", "--json")}
     operator.do("keys", "rotate", "--urgent")
     after = {key["kid"]: key["state"] for key in operator.ask("keys", "list", "--json")}
@@ -125,7 +125,7 @@ def test_operator_makes_a_master_key_that_is_private_and_never_overwritten(opera
 
 def test_operator_sees_what_waits_to_be_told_to_applications(world: World) -> None:
     world.sign_in("claire", "carnet")
-    operator = Operator(world.config_path)
+    operator = Operator(world.config_path, clock=world.clock)
     operator.do("account", "suspend", world.person("claire").username)
     listed = operator.ask("outbox", "list", "--json")
     assert listed["waiting"] == 1

@@ -8,9 +8,11 @@ import pytest
 from click.testing import Result
 
 from tests.support.certificates import DAY
+from tests.support.ldap_server import IMPATIENT
 from tests.support.operator import Operator
 from tests.support.processes import free_port
-from tests.support.slapd import GROUPS, PASSWORD_SERVICE, PEOPLE, POLICY, SERVICE_PASSWORD, SUFFIX, Slapd, person_ldif
+from tests.support.slapd import GROUPS, PASSWORD_SERVICE, PEOPLE, POLICY, SERVICE_PASSWORD, SUFFIX, Slapd
+from tests.support.slapd_cast import person_ldif
 
 Check = Callable[..., Result]
 
@@ -134,7 +136,7 @@ def test_operator_is_told_of_a_server_that_is_down_or_hung(check: Check, slapd: 
     assert "accepted" in line(result, f"{slapd.ldaps}: service account"), "the other servers are tried too"
     assert result.exit_code == 1
     slapd.hang()
-    result = check()
+    result = check(**IMPATIENT)
     slapd.resume()
     assert result.exit_code == 1
     assert any(text.startswith("FAILED") and "in time" in text for text in result.output.splitlines())
@@ -154,3 +156,24 @@ def test_operator_is_told_when_the_size_limit_hides_people(operator: Operator, t
 
 def test_operator_may_use_an_account_that_writes_passwords(check: Check) -> None:
     assert check(bind_dn=PASSWORD_SERVICE, password_policy=POLICY).exit_code == 0
+
+
+def test_operator_lists_the_providers_after_the_directories(operator: Operator, slapd: Slapd) -> None:
+    provider = {
+        "name": "voisin",
+        "type": "oidc",
+        "label": "Le Voisin",
+        "issuer": "https://voisin.example",
+        "client_id": "vestibule",
+        "client_secret": f"file:{operator.config_path.parent / 'voisin.secret'}",
+        "domains": ["voisin.example"],
+        "establishments": ["tilleuls"],
+        "creates_accounts": False,
+    }
+    (operator.config_path.parent / "voisin.secret").write_text("un-secret", encoding="utf-8")
+    operator.configure(directories=[slapd.settings()], providers=[provider])
+    told = operator.do("connector", "list")
+    assert told.index("annuaire") < told.index("voisin")
+    assert "offered at tilleuls; voisin.example" in told
+    _, listed = operator.ask("connector", "list", "--json")
+    assert (listed["name"], listed["type"], listed["address"], listed["gives_mfa"]) == ("voisin", "oidc", "https://voisin.example", False)

@@ -14,6 +14,7 @@ from idp.config import load
 from idp.store.base import Factor, Session
 from idp.store.database import Database, Transaction
 from tests.support.operator import ACTOR, Operator
+from tests.support.pens import pens_of
 
 PASS = re.compile(r"([0-9A-HJKMNP-TV-Z]{5}-){2}[0-9A-HJKMNP-TV-Z]{5}")
 CLOCK = SystemClock()
@@ -31,7 +32,8 @@ def operator(operator: Operator) -> Operator:
 @contextmanager
 def arranging(operator: Operator) -> Iterator[Transaction]:
     """A write transaction, to arrange what no command can."""
-    database = Database.of(load(operator.config_path).database, pool_size=2)
+    config = load(operator.config_path)
+    database = Database.of(config.database, pool_size=2, pens=pens_of(config))
     try:
         with database.write() as tx:
             yield tx
@@ -162,13 +164,13 @@ def test_operator_sees_who_has_no_factor_yet(operator: Operator) -> None:
         add_factor(tx, account_id(operator, "claire"))
         tx.people.change(rose, CLOCK.now(), grace_began_at=CLOCK.now())
     found = operator.ask("factor", "missing", "--json")
-    assert [one["username"] for one in found] == ["ailleurs", "rose"]
-    assert found[1]["establishment"] == "tilleuls"
-    assert (found[1]["profile"], found[1]["sign_ins_outside"], found[1]["grace_ends_at"]) == ("nurse", 0, None)
-    assert [one["username"] for one in operator.ask("factor", "missing", "--establishment", "tilleuls", "--json")] == ["rose"]
+    assert [one["username"] for one in found] == ["demo", "ailleurs", "rose"]
+    assert found[2]["establishment"] == "tilleuls"
+    assert (found[2]["profile"], found[2]["sign_ins_outside"], found[2]["grace_ends_at"]) == ("nurse", 0, None)
+    assert [one["username"] for one in operator.ask("factor", "missing", "--establishment", "tilleuls", "--json")] == ["demo", "rose"]
     rows = list(csv.DictReader(io.StringIO(operator.do("factor", "missing", "--csv"))))
-    assert [row["username"] for row in rows] == ["ailleurs", "rose"]
-    assert rows[0]["name"] == "'+Léger"
+    assert [row["username"] for row in rows] == ["demo", "ailleurs", "rose"]
+    assert rows[1]["name"] == "'+Léger"
     assert "Rose Marchand" in operator.do("factor", "missing")
     assert "no establishment" in operator.refused("factor", "missing", "--establishment", "nulle-part")
 
@@ -242,17 +244,20 @@ def test_an_administrator_who_left_does_not_bar_the_next_bootstrap(operator: Ope
 
 def test_operator_gives_and_takes_roles(operator: Operator) -> None:
     operator.do("admin", "bootstrap", "claire")
-    assert "pass issue" in operator.run("admin", "give", "rose", "establishment_administrator", "--establishment", "tilleuls").stderr
+    assert "pass issue" in operator.run("admin", "give", "rose", "it_contact", "--establishment", "tilleuls").stderr
     assert "Rose Marchand" in operator.do("admin", "list")
-    assert "already" in operator.refused("admin", "give", "rose", "establishment_administrator", "--establishment", "tilleuls")
-    assert "name it" in operator.refused("admin", "give", "rose", "establishment_administrator")
+    assert "already" in operator.refused("admin", "give", "rose", "it_contact", "--establishment", "tilleuls")
+    assert "name it" in operator.refused("admin", "give", "rose", "it_contact")
     assert "whole group" in operator.refused("admin", "give", "rose", "group_administrator", "--establishment", "tilleuls")
-    assert "no establishment" in operator.refused("admin", "give", "rose", "establishment_administrator", "--establishment", "nulle-part")
+    assert "no establishment" in operator.refused("admin", "give", "rose", "it_contact", "--establishment", "nulle-part")
     assert "no such role" in operator.refused("admin", "take", "rose", "group_administrator")
     operator.do("admin", "take", "rose")
     assert operator.last_event("role.taken")["account_id"] == account_id(operator, "rose")
-    assert "nobody administers the group" in operator.run("admin", "take", "claire").stderr
-    assert operator.ask("admin", "list", "--json") == []
+    assert "last" in operator.refused("admin", "take", "claire")
+    assert [line["username"] for line in operator.ask("admin", "list", "--json")] == ["claire"]
+    operator.do("admin", "give", "rose", "group_administrator")
+    operator.do("admin", "take", "claire")
+    assert [line["username"] for line in operator.ask("admin", "list", "--json")] == ["rose"]
 
 
 def test_operator_makes_no_administrator_of_somebody_unfit(operator: Operator) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.support.operator import Operator
+from tests.support.samba import Samba
 from tests.support.slapd import GROUPS, SERVICE_PASSWORD, Slapd
 
 PROFILES = ["nurse", "aide", "it"]
@@ -23,7 +24,7 @@ def test_operator_reads_every_rule_and_why_it_matched_or_not(connected: Operator
         "group {establishment}-infirmiers -> {establishment} nurse",
         "yes      in glycines-infirmiers, tilleuls-infirmiers",
         "no       not in the group",
-        "the directory says no departmentNumber",
+        "no departmentNumber is said",
         "tilleuls       nurse",
         "glycines       nurse",
         "never signed in, and was never imported",
@@ -77,7 +78,7 @@ def test_a_group_may_be_named_by_its_distinguished_name(operator: Operator, slap
 def test_somebody_whom_no_rule_places_is_said_to_sign_in_nowhere(operator: Operator, slapd: Slapd) -> None:
     operator.configure(directories=[slapd.settings(mapping=[])])
     said = operator.do("mapping", "explain", "d.claire")
-    assert "the directory annuaire has none" in said
+    assert "annuaire has none" in said
     assert "can sign in nowhere" in said
 
 
@@ -118,3 +119,80 @@ def test_a_directory_that_is_away_does_not_hide_the_next_one(operator: Operator,
     assert "siege cannot be asked" in operator.refused("mapping", "explain", "d.claire", "--directory", "siege")
     assert "siege cannot be asked" in operator.refused("mapping", "explain", "nobody")
     assert "no directory 'autre'; there is: siege, annuaire" in operator.refused("mapping", "explain", "d.claire", "--directory", "autre")
+
+
+ENTRA = {
+    "name": "office",
+    "type": "entra",
+    "label": "Office 365",
+    "tenants": ["7d3a2c1e-0000-4000-8000-000000000001"],
+    "client_id": "7d3a2c1e-0000-4000-8000-0000000000aa",
+    "client_secret": "env:ENTRA_SECRET",
+    "attributes": ["department", "officeLocation"],
+}
+
+
+@pytest.fixture
+def with_provider(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> Operator:
+    monkeypatch.setenv("ENTRA_SECRET", "s" * 43)
+    operator.do("establishment", "change", "tilleuls", "--finess", "690012345")
+    rules = [
+        {"role": "{establishment}.ide", "establishment": "{establishment}", "profile": "nurse", "sector": "{attribute:department}"},
+        {"attributes": {"officeLocation": "{finess} *"}, "establishment": "{finess}", "profile": "aide"},
+        {"group": "tous", "role": "informatique", "establishment": "glycines", "profile": "it"},
+    ]
+    operator.configure(profiles=PROFILES, providers=[{**ENTRA, "mapping": rules}])
+    return operator
+
+
+def test_operator_tries_the_rules_of_a_provider_without_asking_it(with_provider: Operator) -> None:
+    said = with_provider.do("mapping", "try", "--connector", "office", "--role", "Tilleuls.IDE", "--role", "hortensias.ide")
+    for expected in (
+        "role {establishment}.ide -> {establishment} nurse {attribute:department}",
+        "has the role tilleuls.ide; no establishment hortensias here; no sector: no department is said",
+        "no officeLocation is said",
+        "not in the group",
+    ):
+        assert expected in said
+    report = with_provider.ask(
+        *("mapping", "try", "--connector", "office", "--group", "Tous", "--role", "Informatique", "--json"),
+        *("--attribute", "officeLocation=690012345 Les Tilleuls", "--attribute", "department=Nuit"),
+    )
+    assert report["gives"] == [
+        {"establishment": "tilleuls", "profile": "aide", "sector": None},
+        {"establishment": "glycines", "profile": "it", "sector": None},
+    ]
+    assert [line["because"] for line in report["rules"]] == ["role_not_held", "attributes_held", "group_held"]
+    assert with_provider.events("account") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--connector", "autre"), "no connector 'autre'; there is: office"),
+        (("--connector", "office", "--attribute", "department"), "is not NAME=VALUE"),
+        (("--connector", "office", "--attribute", "=x"), "is not NAME=VALUE"),
+    ],
+)
+def test_operator_is_told_when_what_is_tried_makes_no_sense(with_provider: Operator, words: tuple[str, ...], says: str) -> None:
+    assert says in with_provider.refused("mapping", "try", *words)
+
+
+def test_operator_tries_a_rule_of_a_directory_before_anybody_has_it(connected: Operator) -> None:
+    said = connected.do("mapping", "try", "--connector", "annuaire", "--group", "tilleuls-infirmiers")
+    assert "in tilleuls-infirmiers" in said
+    assert "in the group" in connected.do("mapping", "try", "--connector", "annuaire")
+
+
+@pytest.mark.slow
+def test_operator_reads_why_somebody_of_an_active_directory_is_placed_there(operator: Operator, samba: Samba) -> None:
+    rules = [
+        {"group": "{establishment}-infirmiers", "establishment": "{establishment}", "profile": "nurse"},
+        {"attributes": {"department": "SI*"}, "establishment": "tilleuls", "profile": "it", "sector": "{attribute:department}"},
+    ]
+    operator.configure(profiles=PROFILES, directories=[samba.settings(mapping=rules)])
+    nested = operator.ask("mapping", "explain", "EHPAD\\a.amina", "--json")  # one of the groups is her primary group
+    assert [one["establishment"] for one in nested["gives"]] == ["glycines", "tilleuls"]
+    by_attribute = operator.ask("mapping", "explain", "a.paul@residences.example", "--json")
+    assert by_attribute["gives"] == [{"establishment": "tilleuls", "profile": "it", "sector": "SI-12"}]
+    assert "not in the group" in operator.do("mapping", "explain", "80005")

@@ -1,7 +1,6 @@
 """`vestibule message`: a test that says what happens at each step, right and wrong; and what could not be sent."""
 
 import stat
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,27 +14,10 @@ from idp.messages.messenger import Letter, Messenger
 from idp.messages.texts import Words
 from idp.store.database import Database
 from tests.support.operator import ACTOR, Operator
+from tests.support.pens import pens_of
 from tests.support.processes import free_port
-from tests.support.sms_gateway import SECRET, Answer, SmsGateway, sms_gateway_serving
-from tests.support.smtp import SmtpServer, smtp_serving
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmsGateway]:
-    with sms_gateway_serving(tmp_path_factory.mktemp("sms")) as made:
-        yield made
-
-
-@pytest.fixture
-def gateway(service: SmsGateway) -> SmsGateway:
-    service.forget()
-    return service
-
-
-@pytest.fixture(scope="module")
-def smtp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmtpServer]:
-    with smtp_serving(tmp_path_factory.mktemp("smtp")) as server:
-        yield server
+from tests.support.sms_gateway import SECRET, Answer, SmsGateway
+from tests.support.smtp import SmtpServer
 
 
 def test_operator_sends_a_test_sms_and_sees_each_step(operator: Operator, gateway: SmsGateway) -> None:
@@ -146,7 +128,7 @@ def test_operator_lists_what_could_not_be_sent(operator: Operator) -> None:
         language="fr",
         life=timedelta(minutes=1),
     )
-    database = Database.of(config.database, pool_size=2)
+    database = Database.of(config.database, pool_size=2, pens=pens_of(config))
     with database.write() as tx:
         waiting, failed = (messenger.put(tx, None, letter).id for _ in range(2))
         tx.messages.abandon(failed, clock.now(), receipt="HTTP 422", less_micros=0)

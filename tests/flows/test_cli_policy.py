@@ -14,10 +14,12 @@ import yaml
 from idp.audit import Event, EventType, Origin, Reason
 from idp.clock import SystemClock
 from idp.config import load
-from idp.store.base import Factor, Workstation
+from idp.store.base import Workstation
 from idp.store.database import Database
 from tests.support.cast import AT_GLYCINES, AT_TILLEULS, OUTSIDE
 from tests.support.operator import Operator
+from tests.support.pens import pens_of
+from tests.support.rows import a_factor
 from tests.support.world import World
 
 NIGHT = {
@@ -126,7 +128,8 @@ def test_operator_supposes_a_workstation_that_counts_in_its_own_zone_only(home: 
     with home.looking() as tx:
         box = next(zone for zone, _ in tx.zones.open_with_slugs() if zone.name == "box")
     now = SystemClock().now()
-    database = Database.of(load(home.config_path).database, pool_size=2)
+    config = load(home.config_path)
+    database = Database.of(config.database, pool_size=2, pens=pens_of(config))
     with database.write() as tx:
         tx.workstations.add(
             Workstation(
@@ -213,7 +216,7 @@ def test_operator_reads_every_mistake_of_a_draft_with_its_place(operator: Operat
 def test_support_code_leads_to_the_whole_story_of_a_sign_in(world: World) -> None:
     world.sign_in("claire")
     line = world.last_event("signin.succeeded")
-    told = Operator(world.config_path).do("audit", "show", line["request_id"])
+    told = Operator(world.config_path, clock=world.clock).do("audit", "show", line["request_id"])
     for expected in (
         "where: tilleuls/lan (trusted): the address is in one of the zone's networks",
         "proven by a password; the rules allowed it (inside)",
@@ -228,7 +231,7 @@ def test_support_code_of_a_refusal_says_which_rule_denied(world: World) -> None:
     browser = world.browser(address=OUTSIDE)
     browser.sign_in("claire.dubois", world.password, page=browser.get(world.relying_party().begin()))
     line = world.last_event("signin.refused")
-    told = Operator(world.config_path).do("audit", "show", line["request_id"])
+    told = Operator(world.config_path, clock=world.clock).do("audit", "show", line["request_id"])
     assert "where: outside: the address is in no zone" in told
     assert "the rules required a second factor (second_factor_outside)" in told
 
@@ -236,7 +239,7 @@ def test_support_code_of_a_refusal_says_which_rule_denied(world: World) -> None:
 def test_supposed_sign_in_has_the_facts_of_the_real_one(world: World) -> None:
     world.sign_in("claire")
     real = world.last_event("signin.succeeded")["decision"]
-    found = Operator(world.config_path).ask(
+    found = Operator(world.config_path, clock=world.clock).ask(
         "policy",
         "explain",
         "--person",
@@ -259,35 +262,14 @@ def test_supposed_sign_in_has_the_facts_of_the_real_one(world: World) -> None:
 
 def replay(world: World, *rules: dict[str, Any], **options: str) -> Any:
     more = [part for name, value in options.items() for part in (f"--{name}", value)]
-    return Operator(world.config_path).ask(
+    return Operator(world.config_path, clock=world.clock).ask(
         "policy", "replay", "--rules", draft(world.folder, *rules), "--since", "2020-01-01", "--until", "2100-01-01", "--json", *more
     )
 
 
 def give_totp(world: World, person: str) -> None:
     with world.arranging() as tx:
-        tx.factors.add(
-            Factor(
-                id=world.clock.new_id(),
-                account_id=world.account(person).id,
-                kind="totp",
-                label="Téléphone",
-                hint="",
-                sealed=b"-",
-                last_step=None,
-                credential_digest=None,
-                credential_id=None,
-                public_key=None,
-                sign_count=None,
-                transports=None,
-                is_synced=None,
-                aaguid=None,
-                enrolled_zone="outside",
-                last_used_at=None,
-                created_at=world.clock.now(),
-                ended_at=None,
-            )
-        )
+        tx.factors.add(a_factor(world.clock.new_id(), world.account(person).id, world.clock.now()))
 
 
 def test_operator_learns_whom_a_draft_would_newly_ask_and_who_of_them_has_no_factor(world: World) -> None:
@@ -308,15 +290,15 @@ def test_operator_learns_whom_a_draft_would_newly_ask_and_who_of_them_has_no_fac
     )  # fmt: skip
     path = draft(world.folder, INSIDE, ELSEWHERE, always)
     command = ("policy", "replay", "--rules", path, "--since", "2020-01-01", "--until", "2100-01-01")
-    shown = Operator(world.config_path).do(*command)
+    shown = Operator(world.config_path, clock=world.clock).do(*command)
     assert "Newly asked, and without a second factor: 1" in shown
     assert "Claire Dubois" in shown
-    rows = list(csv.DictReader(io.StringIO(Operator(world.config_path).do(*command, "--csv"))))
+    rows = list(csv.DictReader(io.StringIO(Operator(world.config_path, clock=world.clock).do(*command, "--csv"))))
     assert {row["name"]: (row["change"], row["has_factor"]) for row in rows} == {
         "Claire Dubois": ("asked", "False"),
         "Rose Marchand": ("asked", "True"),
     }
-    assert "give one of" in Operator(world.config_path).refused(*command, "--csv", "--json")
+    assert "give one of" in Operator(world.config_path, clock=world.clock).refused(*command, "--csv", "--json")
 
 
 def test_operator_learns_whom_a_draft_would_refuse_spare_or_let_in(world: World) -> None:
@@ -346,7 +328,7 @@ def test_replay_counts_what_it_cannot_judge(world: World) -> None:
         tx.events.append(replace(line, at=at - timedelta(days=20_000), origin=Origin("C" * 10, "10.0.0.1")))
     found = replay(world, INSIDE, ELSEWHERE)
     assert (found["judged"], found["without_facts"], found["unreadable"], found["refused_before_any_rule"]) == (1, 1, 1, 1)
-    told = Operator(world.config_path).do("policy", "replay", "--since", "2020-01-01", "--until", "2100-01-01")
+    told = Operator(world.config_path, clock=world.clock).do("policy", "replay", "--since", "2020-01-01", "--until", "2100-01-01")
     assert "1 were not judged: the trail keeps no facts of them" in told
     assert "nothing changes for anybody" in told
     assert world.last_event("signin.refused")["reason"] == Reason.WRONG_PASSWORD

@@ -12,6 +12,7 @@ from idp.crypto import digest
 from idp.registry import Applied, apply
 from idp.store.database import Database
 from tests.support.operator import ACTOR, Operator
+from tests.support.pens import pens_of
 from tests.support.world import World
 
 REDIRECT = ("--redirect-uri", "https://app.example/callback")
@@ -20,7 +21,7 @@ AUTHOR = Author("operator:test", Origin("0123456789", "local"))
 
 def apply_configuration(operator: Operator) -> Applied:
     config = load(operator.config_path)
-    database = Database(config.database.url, synchronous="normal", busy_timeout_seconds=10, pool_size=2)
+    database = Database(config.database.url, synchronous="normal", busy_timeout_seconds=10, pool_size=2, pens=pens_of(config))
     try:
         return apply(database, config, AUTHOR, clock=SystemClock())
     finally:
@@ -79,7 +80,7 @@ def test_operator_registers_a_public_client_without_a_secret(operator: Operator)
 
 def test_operator_withdraws_a_client_and_its_grants_end(world: World) -> None:
     world.sign_in("claire", "carnet")
-    operator = Operator(world.config_path)
+    operator = Operator(world.config_path, clock=world.clock)
     client_id = world.registered["carnet"].settings.client_id
     assert "1 grants ended" in operator.do("client", "end", client_id, "--yes")
     assert world.last_event("grant.ended")["reason"] == "client_withdrawn"
@@ -170,4 +171,4 @@ def test_server_withdraws_an_establishment_and_ends_the_sessions_that_stand_on_i
     applied = apply(world.database, world.config, AUTHOR, clock=world.clock)
     assert applied.ended.sessions == 1
     assert world.last_event("session.ended")["reason"] == "attachment_lost"
-    assert json.loads(Operator(world.config_path).do("establishment", "list", "--json")) == []
+    assert json.loads(Operator(world.config_path, clock=world.clock).do("establishment", "list", "--json")) == []

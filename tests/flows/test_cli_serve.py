@@ -18,15 +18,11 @@ import httpx
 import pytest
 
 from tests.support.operator import ACTOR, Operator
+from tests.support.processes import free_port
 
 pytestmark = pytest.mark.timeout(120)
 PATIENCE_SECONDS = 60.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+ESTABLISHED = "01"
 
 
 def until(condition: Callable[[], Any], what: str) -> Any:
@@ -36,6 +32,12 @@ def until(condition: Callable[[], Any], what: str) -> Any:
             return found
         time.sleep(0.05)
     raise AssertionError(f"never happened: {what}")
+
+
+def has_connection(port: int) -> bool:
+    """Whether somebody is connected to a local port, by the kernel's table (proc(5))."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return any(row[1].endswith(f":{port:04X}") and row[3] == ESTABLISHED for row in rows)
 
 
 def answers(url: str) -> bool:
@@ -144,6 +146,7 @@ def test_server_finishes_the_request_in_flight_when_told_to_stop(operator: Opera
             target=lambda: answered.append(httpx.get(f"{server.url}/authorize?client_id=nobody", timeout=30).status_code)
         )
         asking.start()
+        until(lambda: has_connection(server.port), "somebody is asking")
         time.sleep(0.7)
         server.process.send_signal(signal.SIGTERM)
         time.sleep(0.7)

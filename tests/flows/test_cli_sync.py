@@ -11,6 +11,7 @@ from idp.lifecycle import reading
 from idp.store.base import Account, Attachment, Link, SyncRun
 from idp.store.database import Database
 from tests.support.operator import ACTOR, Operator
+from tests.support.pens import pens_of
 from tests.support.slapd import GROUPS, MAPPING, PEOPLE, Slapd
 
 PROFILES = ["nurse", "aide", "it"]
@@ -271,7 +272,11 @@ def test_confirming_ends_exactly_those_held_who_are_still_gone(connected: Operat
     line = connected.last_event("sync.confirmed")
     assert (line["actor"], line["details"]) == (ACTOR, {"run": run, "ended": 2, "kept": 1})
     assert "waits for nobody: it is confirmed" in connected.refused("sync", "annuaire", "--confirm", run)
+    certificate = connected.ask("cut", "show", look(connected)["d.zoe"][0].id, "--json")
+    assert certificate["held_at"] < certificate["heard_at"] <= certificate["decided_at"]
     assert connected.ask("sync", "annuaire", "--json")["ended"] == 1  # d.paul, by a run of his own
+    alone = connected.ask("cut", "show", look(connected)["d.paul"][0].id, "--json")
+    assert alone["held_at"] is None
     assert suspended(connected) == {"d.claire", "d.zoe", "d.paul"}
 
 
@@ -384,7 +389,8 @@ def test_a_directory_that_goes_away_keeps_a_confirmed_run_waiting(connected: Ope
 
 
 def test_two_runs_at_once_are_refused_and_one_that_was_killed_is_closed(connected: Operator, slapd: Slapd) -> None:
-    database = Database.of(load(connected.config_path).database, pool_size=2)
+    config = load(connected.config_path)
+    database = Database.of(config.database, pool_size=2, pens=pens_of(config))
     now = datetime.now(UTC)
     left = SyncRun(id="LEFT", connector="annuaire", state="running", started_at=now, ended_at=None, counts={}, detail="")
     with database.write() as tx:

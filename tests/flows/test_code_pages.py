@@ -1,45 +1,24 @@
 """Codes by SMS on our pages: a nurse adds her telephone at work, and types the code it receives when she signs in from outside."""
 
 import re
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 
-from tests.conftest import MakeWorld
+from tests.conftest import MakeRoom
 from tests.support.browser import Browser, Page
 from tests.support.cast import OUTSIDE, PASSWORD
 from tests.support.messaging import HINT, NUMBER, ORIGIN, Messaging
-from tests.support.sms_gateway import SmsGateway, sms_gateway_serving
-from tests.support.smtp import SmtpServer, smtp_serving
+from tests.support.sms_gateway import SmsGateway
+from tests.support.smtp import SmtpServer
 
 MINUTE = timedelta(minutes=1)
 PHONE, MAILBOX = "/account/factors/sms", "/account/factors/email"
 
 
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmsGateway]:
-    with sms_gateway_serving(tmp_path_factory.mktemp("sms")) as made:
-        yield made
-
-
 @pytest.fixture
-def gateway(service: SmsGateway) -> SmsGateway:
-    service.forget()
-    return service
-
-
-@pytest.fixture(scope="module")
-def smtp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmtpServer]:
-    with smtp_serving(tmp_path_factory.mktemp("smtp")) as server:
-        yield server
-
-
-@pytest.fixture
-def room(make_world: MakeWorld, gateway: SmsGateway, smtp: SmtpServer) -> Iterator[Messaging]:
-    made = Messaging(make_world(sms=gateway.settings(), mail=smtp.settings(), factors={"offered": ["totp", "sms", "email"]}))
-    yield made
-    made.close()
+def room(make_room: MakeRoom, gateway: SmsGateway, smtp: SmtpServer) -> Messaging:
+    return make_room(sms=gateway.settings(), mail=smtp.settings(), factors={"offered": ["totp", "sms", "email"]})
 
 
 def at_work(room: Messaging, person: str = "claire") -> Browser:
@@ -194,6 +173,8 @@ def test_a_code_by_mail_is_not_enough_outside(room: Messaging, smtp: SmtpServer)
     assert code is not None
     browser.submit("code-form", code=code[1])
     assert room.world.last_event("factor.enrolled")["details"]["kind"] == "email"
+    # With a mailbox alone there are no recovery codes either.
+    assert "/account/factors/codes" not in browser.get("/account/factors").markup
     _, page = from_outside(room)
     assert page.callback is None
     assert "factor-form" not in page.forms or "courriel" not in page.text

@@ -1,6 +1,6 @@
 """People of a real slapd sign in: by what they are called there, with the profile their groups give, and are told what the directory says of them.
 
-The cast is in tests/support/slapd.py.
+The cast is in tests/support/slapd_cast.py.
 """
 
 from collections.abc import Iterator
@@ -103,12 +103,14 @@ def test_a_local_account_still_signs_in_beside_a_directory(homes: World) -> None
     assert homes.last_event("session.opened")["connector"] == "local"
 
 
-def test_somebody_without_a_rule_has_no_attachment(homes: World, slapd: Slapd) -> None:
+def test_somebody_whom_no_rule_places_is_told_and_not_kept(homes: World, slapd: Slapd) -> None:
     slapd.add_person("d.seul")
     browser, page = at_page(homes)
     page = browser.sign_in("d.seul", PASSWORD, page=page)
     assert page.status == 403
-    assert homes.last_event("signin.refused")["reason"] == "no_attachment"
+    assert "aucun établissement ne vous a ouvert d’accès" in page.text
+    assert homes.last_event("signin.refused")["reason"] == "nothing_grants"
+    assert homes.events("account.linked") == []
     assert issued(homes) == NOTHING
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from idp.app import deliverer
+from idp.composition.cut import open_deliverer
 from tests.conftest import MakeWorld
 from tests.support.cast import LANS
 from tests.support.cast import PASSWORD as LOCAL_PASSWORD
@@ -77,7 +77,7 @@ def test_leaver_is_refused_at_the_next_refresh_past_the_bound_and_the_applicatio
     assert (ended["reason"], ended["connector"]) == (reason, "annuaire")
     assert homes.last_event("session.ended")["reason"] == reason
     assert homes.last_event("grant.ended")["reason"] == reason
-    with closing(deliverer(homes.application)) as outbox:
+    with closing(open_deliverer(homes.application)) as outbox:
         outbox.run_once()
         homes.listener.wait(1)
     assert here.party.introspect(here.tokens.access).json() == {"active": False}

@@ -161,7 +161,7 @@ def test_an_operator_unlocks_and_it_is_written(make_world: MakeWorld) -> None:
     world = make_world(lockout={"mode": "admin"})
     fail(world, 6, address=OUTSIDE)
     fail(world, 5)
-    operator = Operator(world.config_path)
+    operator = Operator(world.config_path, clock=world.clock)
     assert "2 locks lifted" in operator.do("account", "unblock", "claire.dubois")
     event = world.last_event("account.unblocked")
     assert (event["actor"], event["details"]) == (ACTOR, {"locks": 2})

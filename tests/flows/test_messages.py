@@ -5,7 +5,6 @@ import json
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from itertools import pairwise
@@ -15,56 +14,17 @@ from typing import Any
 import pytest
 
 from idp.store.base import Message
-from tests.conftest import MakeWorld
+from tests.conftest import MakeRoom
 from tests.support.listener import Listener
 from tests.support.live import live_server
 from tests.support.messaging import HINT, NUMBER, ORIGIN, Messaging
 from tests.support.processes import wait_until
-from tests.support.sms_gateway import SECRET, Answer, SmsGateway, sms_gateway_serving
+from tests.support.sms_gateway import SECRET, Answer, SmsGateway
 from tests.support.smtp import PASSWORD, SmtpServer, smtp_serving
 from tests.support.stores import Stores
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
-MakeRoom = Callable[..., Messaging]
 ADDRESS = "claire.dubois@tilleuls.example"
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmsGateway]:
-    with sms_gateway_serving(tmp_path_factory.mktemp("sms")) as made:
-        yield made
-
-
-@pytest.fixture
-def gateway(service: SmsGateway) -> SmsGateway:
-    service.forget()
-    return service
-
-
-@pytest.fixture(scope="module")
-def smtp_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmtpServer]:
-    with smtp_serving(tmp_path_factory.mktemp("smtp")) as server:
-        yield server
-
-
-@pytest.fixture
-def smtp(smtp_session: SmtpServer) -> SmtpServer:
-    smtp_session.forget()
-    return smtp_session
-
-
-@pytest.fixture
-def make_room(make_world: MakeWorld) -> Iterator[MakeRoom]:
-    """Make Vestibules with other gateways."""
-    made: list[Messaging] = []
-
-    def make(**settings: Any) -> Messaging:
-        made.append(Messaging(make_world(**settings)))
-        return made[-1]
-
-    yield make
-    for room in made:
-        room.close()
 
 
 @pytest.fixture
@@ -420,10 +380,11 @@ def test_the_worker_sends_and_its_metrics_say_so(
     with live_server(tmp_path, session_listener, {"sms": gateway.settings(), "mail": smtp.settings()}, stores=stores) as server:
         config = load(server.config_path)
         database = open_database(config)
-        from idp import app as composition
+        from idp.composition.outgoing import messenger
+        from idp.composition.stores import open_stores
         from tests.support.messaging import AUTHOR
 
-        queue = composition.messenger(composition.open_stores(config, SystemClock()))
+        queue = messenger(open_stores(config, SystemClock()))
         with database.write() as tx:
             (account,) = tx.people.matching("claire.dubois", None)
             assert queue.tell(tx, account, "password_changed", {}, author=AUTHOR)

@@ -9,8 +9,8 @@ from datetime import timedelta
 
 import pytest
 
-from idp.app import deliverer
-from idp.oauth.logout import Deliverer
+from idp.composition.cut import open_deliverer
+from idp.oauth.delivery import Deliverer
 from tests.support.listener import Received
 from tests.support.world import SignedIn, World
 
@@ -20,7 +20,7 @@ GOODBYE = "https://carnet.example/au-revoir"
 @pytest.fixture
 def worker(world: World) -> Iterator[Deliverer]:
     """The sender of the outbox."""
-    with closing(deliverer(world.application)) as made:
+    with closing(open_deliverer(world.application)) as made:
         yield made
 
 
@@ -184,7 +184,7 @@ def test_notice_survives_when_the_worker_was_not_there(world: World) -> None:
     signed_in = world.sign_in("claire")
     sign_out(signed_in)
     world.clock.advance(timedelta(hours=3))
-    with closing(deliverer(world.application)) as late:
+    with closing(open_deliverer(world.application)) as late:
         deliver(late)
     claims = signed_in.party.read_logout_token(only(world.listener.received).logout_token)
     assert claims["iat"] == world.clock.timestamp(), "a token is made when it is sent: it lives two minutes"

@@ -128,13 +128,13 @@ GLYCINES = {"slug": "glycines", "name": "Les Glycines", "finess": "690054321", "
 
 
 def test_application_knows_where_the_nurse_works_when_it_asks_scope_establishment(world: World) -> None:
-    """Our scope: active establishment, sector, roles and attachments, in the ID token too, for an application needs them first."""
-    signed_in = world.sign_in("claire", scope="openid establishment")
+    """Our scopes: active establishment, sector and roles, and other homes by a scope of their own; in the ID token too, for they are needed first."""
+    signed_in = world.sign_in("claire", scope="openid establishment establishments")
     wanted = {
         "establishment": TILLEULS,
         "sector": "Unité Alzheimer",
         "roles": ["nurse"],
-        "attachments": [{"establishment": TILLEULS, "profile": "nurse", "sector": "Unité Alzheimer"}],
+        "attachments": [{"establishment": TILLEULS, "profile": "nurse", "roles": ["nurse"], "sector": "Unité Alzheimer"}],
     }
     claims = signed_in.tokens.claims
     assert {name: claims[name] for name in wanted} == wanted
@@ -146,8 +146,8 @@ def test_application_knows_where_the_nurse_works_when_it_asks_scope_establishmen
 def test_active_establishment_is_the_asked_one_when_nurse_works_at_two(
     world: World, slug: str, roles: list[str], sector: str | None
 ) -> None:
-    """Our scope: roles and sector are those of the active establishment; attachments list both."""
-    claims = world.sign_in("amina", scope="openid establishment", establishment=slug).tokens.claims
+    """Our scopes: roles and sector are those of the active establishment; attachments list both."""
+    claims = world.sign_in("amina", scope="openid establishment establishments", establishment=slug).tokens.claims
     assert claims["establishment"] == {"tilleuls": TILLEULS, "glycines": GLYCINES}[slug]
     assert (claims["roles"], claims.get("sector")) == (roles, sector)
     assert {entry["establishment"]["slug"] for entry in claims["attachments"]} == {"tilleuls", "glycines"}

@@ -1,7 +1,6 @@
 """Codes by SMS and e-mail: asked for, carried by a real HTTPS service or mail server, typed once; numbers and addresses proven before they count."""
 
 import re
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -13,38 +12,18 @@ from idp.signin.enrolment import EnrolmentRefused
 from idp.signin.factor import FactorProof, FactorRefused
 from idp.store.base import Factor
 from policies.assurance import Method
-from tests.conftest import MakeWorld
+from tests.conftest import MakeRoom, MakeWorld
 from tests.support.messaging import HINT, NUMBER, ORIGIN, Messaging
 from tests.support.second_factors import OUTSIDE
-from tests.support.sms_gateway import Answer, SmsGateway, sms_gateway_serving
-from tests.support.smtp import SmtpServer, smtp_serving
+from tests.support.sms_gateway import Answer, SmsGateway
+from tests.support.smtp import SmtpServer
 
 MINUTE = timedelta(minutes=1)
 
 
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmsGateway]:
-    with sms_gateway_serving(tmp_path_factory.mktemp("sms")) as made:
-        yield made
-
-
 @pytest.fixture
-def gateway(service: SmsGateway) -> SmsGateway:
-    service.forget()
-    return service
-
-
-@pytest.fixture(scope="module")
-def smtp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmtpServer]:
-    with smtp_serving(tmp_path_factory.mktemp("smtp")) as server:
-        yield server
-
-
-@pytest.fixture
-def room(make_world: MakeWorld, gateway: SmsGateway, smtp: SmtpServer) -> Iterator[Messaging]:
-    made = Messaging(make_world(sms=gateway.settings(), mail=smtp.settings(), factors={"offered": ["sms", "email"]}))
-    yield made
-    made.close()
+def room(make_room: MakeRoom, gateway: SmsGateway, smtp: SmtpServer) -> Messaging:
+    return make_room(sms=gateway.settings(), mail=smtp.settings(), factors={"offered": ["sms", "email"]})
 
 
 def refusal(caught: "pytest.ExceptionInfo[FactorRefused]") -> tuple[str, int | None]:

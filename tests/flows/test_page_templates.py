@@ -7,6 +7,7 @@ import pytest
 from tests.support.html import parse
 from tests.support.preview_pages import LANGUAGES, PAGES, WEB, Page, render_page
 
+CONSOLE_LOAD_BYTES = 115_000  # nobody comes there before they have signed in: all but the page and its own style sheet is in the browser
 FIRST_LOAD_BYTES = 100_000  # without the establishment's logo; uncompressed
 
 
@@ -20,8 +21,9 @@ def test_a_reader_gets_each_page_whole_when_the_contexts_are_extreme(language: s
         assert "None" not in document.text.replace("None.", ""), page.name
         assert len(document.ids) == len(set(document.ids)), page.name
         for form in document.forms:
-            assert form.method.lower() == "post", page.name
-            assert ("csrf_token" in form.fields) is (form.id != "form-post-form"), (page.name, form.id)
+            is_search = form.method.lower() == "get"  # which only looks; whatever does something is a POST with a token
+            assert is_search or form.method.lower() == "post", page.name
+            assert ("csrf_token" in form.fields) is (form.id != "form-post-form" and not is_search), (page.name, form.id)
 
 
 def test_a_page_calls_no_outside_host_and_holds_no_inline_code() -> None:
@@ -47,4 +49,5 @@ def test_a_phone_loads_each_page_under_a_hundred_kilobytes() -> None:
         markup = render_page(page, "fr")
         files = {address.partition("?")[0] for address in parse(markup).resources if address.startswith("/static/")} | {"/static/icon.svg"}
         weight = len(markup.encode()) + sum((WEB / address.removeprefix("/")).stat().st_size for address in files)
-        assert 75_000 < weight < FIRST_LOAD_BYTES, (page.name, weight)
+        most = CONSOLE_LOAD_BYTES if page.template.startswith("admin/") else FIRST_LOAD_BYTES
+        assert 75_000 < weight < most, (page.name, weight)

@@ -511,3 +511,11 @@ def test_replaced_session_is_handed_on_when_somebody_else_proved_themselves() ->
     step = decide_step(facts(proof=proof(), session=other))
     assert step.finish is not None
     assert (step.finish.account_id, step.finish.session) == ("claire", other)
+
+
+def test_who_shows_a_passkey_stands_no_longer_than_the_word_of_the_provider_that_made_them() -> None:
+    """Else the sign-in would finish here, and the application's code be refused: again and again."""
+    by_passkey = replace(proof(), connector="office", method="passkey_verified")
+    told = facts(proof=by_passkey, upstream_at=NOW - timedelta(hours=11))
+    assert decide_step(told).kind is not StepKind.LOGIN
+    assert decide_step(replace(told, upstream_at=NOW - timedelta(hours=13))).kind is StepKind.LOGIN

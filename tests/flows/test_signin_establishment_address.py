@@ -1,5 +1,6 @@
 """An establishment's own address leads to the issuer's pages, and names the establishment there; it opens nothing."""
 
+from tests.support.cast import LANS
 from tests.support.world import World
 
 
@@ -10,6 +11,21 @@ def test_person_sees_her_establishment_when_she_comes_by_its_address(world: Worl
     page = world.browser().get(answer.headers["Location"])
     assert "signin-form" in page.forms
     assert "Les Tilleuls" in page.text
+
+
+def test_manager_of_two_homes_is_in_the_one_by_whose_address_she_came(world: World) -> None:
+    for slug, name in (("glycines", "Les Glycines"), ("tilleuls", "Les Tilleuls")):
+        browser = world.browser(address=LANS[slug])
+        page = browser.sign_in("amina.benali", world.password, page=browser.get(f"/?establishment={slug}"))
+        assert name in page.text
+        assert "establishment-form" not in page.forms
+        assert world.last_event("session.opened")["establishment_id"] == world.establishment(slug).id
+
+
+def test_address_of_a_home_opens_nothing_to_who_does_not_work_there(world: World) -> None:
+    browser = world.browser()
+    browser.sign_in("claire.dubois", world.password, page=browser.get("/?establishment=glycines"))
+    assert world.last_event("session.opened")["establishment_id"] == world.establishment("tilleuls").id
 
 
 def test_person_sees_the_common_page_when_the_address_names_nobody(world: World) -> None:

@@ -6,20 +6,23 @@ from collections.abc import Iterator
 from babel.messages.catalog import Message
 from babel.messages.extract import extract_from_dir
 
+from idp.audit import EventType, Reason
 from tests.support.preview_pages import WEB, read_catalogue
 
 PLACEHOLDER = re.compile(r"%\(\w+\)[sd]|\{\w+\}|</?\w+[^>]*>")
 
 
 def sentences() -> set[str | tuple[str, ...]]:
-    """Every msgid that a template or a handler of idp/web asks for; a plural one is a pair."""
+    """Every msgid that a template or a handler of idp/web asks for, and what each code of the trail means; a plural one is a pair."""
     found = extract_from_dir(
         str(WEB),
         method_map=[("**.html", "jinja2"), ("**.py", "python")],
         options_map={"**.html": {"encoding": "utf-8", "silent": "false"}},
         keywords={"_": None, "gettext": None, "ngettext": (1, 2), "lazy_gettext": None},
     )
-    return {message for _file, _line, message, _comments, _context in found}
+    # The console asks for these by value: no call names them.
+    codes = {code.description for kind in (EventType, Reason) for code in kind}
+    return {message for _file, _line, message, _comments, _context in found} | codes
 
 
 def french() -> dict[str | tuple[str, ...], Message]:
@@ -72,3 +75,7 @@ def test_a_french_sentence_keeps_the_placeholders_and_markup_of_the_english_one(
 def test_a_french_sentence_never_breaks_before_its_punctuation() -> None:
     plain = [(text, PLACEHOLDER.sub("", text)) for _english, text in pairs()]
     assert [text for text, bare in plain if re.search(r" [;:!?»]|« |'", bare)] == []
+
+
+def test_a_french_reader_is_told_until_when_to_wait_and_not_which_day_to_await() -> None:
+    assert [text for _, text in pairs() if "attendre le %(" in text] == []

@@ -12,6 +12,7 @@ from idp.config import check, load
 from idp.registry import Applied, apply
 from idp.store.database import Database
 from tests.support.operator import Operator
+from tests.support.pens import pens_of
 
 AUTHOR = Author("operator:test", Origin("0123456789", "local"))
 LAN = {"name": "lan", "kind": "trusted", "networks": ["10.1.0.0/16"]}
@@ -149,7 +150,7 @@ def test_durations_in_days_are_whole_days(tmp_path: Path, value: str) -> None:
 def apply_configuration(operator: Operator, *homes: dict[str, Any]) -> Applied:
     operator.configure(establishments=list(homes))
     config = load(operator.config_path)
-    database = Database.of(config.database, pool_size=2)
+    database = Database.of(config.database, pool_size=2, pens=pens_of(config))
     try:
         return apply(database, config, AUTHOR, clock=SystemClock())
     finally:

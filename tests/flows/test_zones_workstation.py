@@ -262,7 +262,7 @@ def test_a_workstation_counts_only_in_its_own_zone_and_rotates_nowhere_else(worl
 
 
 def test_operator_revokes_a_workstation_and_it_is_unknown_at_once(world: World, enrolled: Browser) -> None:
-    operator = Operator(world.config_path)
+    operator = Operator(world.config_path, clock=world.clock)
     (row,) = operator.ask("workstation", "list", "--establishment", "tilleuls", "--json")
     assert (row["name"], row["zone"], row["shared"]) == ("Poste de soins 2", "tilleuls/lan", False)
     assert operator.do("workstation", "revoke", row["id"], "--yes").startswith("Poste de soins 2 revoked: 0 sessions")
@@ -274,7 +274,7 @@ def test_operator_revokes_a_workstation_and_it_is_unknown_at_once(world: World, 
 
 
 def test_a_workstation_ends_with_its_zone(world: World, enrolled: Browser) -> None:
-    operator = Operator(world.config_path)
+    operator = Operator(world.config_path, clock=world.clock)
     assert "1 workstations" in operator.do("zone", "end", "tilleuls", "lan", "--yes")
     assert world.last_event("workstation.ended")["reason"] == "zone_ended"
     world.clock.advance(timedelta(seconds=2))
@@ -287,7 +287,7 @@ def test_sessions_opened_on_a_workstation_end_with_it(world: World, enrolled: Br
     with world.database.read() as tx:
         (session,) = tx.sessions.open_of(world.account("claire").id)
     assert session.workstation_id == machine.id
-    operator = Operator(world.config_path)
+    operator = Operator(world.config_path, clock=world.clock)
     assert "1 sessions" in operator.do("workstation", "revoke", machine.id, "--yes")
     line = world.last_event("session.ended")
     assert (line["session_id"], line["reason"]) == (session.id, "ended_by_operator")

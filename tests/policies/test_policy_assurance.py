@@ -26,7 +26,7 @@ from policies.assurance import (
 )
 
 NOW = datetime(2026, 3, 10, 8, 0, tzinfo=UTC)
-PWD, WIN, UP, TOTP, KEY, KEY_UV, SMS, MAIL, REC, PASS, DEVICE = Method
+PWD, WIN, UP, UP_MFA, TOTP, KEY, KEY_UV, SMS, MAIL, REC, PASS, DEVICE = Method
 PHR, MFA, ONE, APPROVED = ACR_PHISHING_RESISTANT, ACR_MFA, ACR_PASSWORD, ACR_APPROVED
 
 
@@ -67,6 +67,11 @@ def _given(*methods: Method, ago: timedelta = timedelta(0)) -> list[Given]:
         ((UP, TOTP), ONE, "otp"),
         ((UP, KEY), ONE, "pop user"),
         ((UP, KEY_UV), PHR, "pop user mfa"),
+        # Where it is trusted to say that it was two factors, that is all that is known of them.
+        ((UP_MFA,), MFA, "mfa"),
+        ((UP_MFA, TOTP), MFA, "otp mfa"),
+        ((UP_MFA, KEY), PHR, "pop user mfa"),
+        ((UP_MFA, MAIL, DEVICE), MFA, "mfa"),
     ],
 )
 def test_claims_say_what_was_proven_and_no_more(methods: tuple[Method, ...], acr: str, amr: str) -> None:
@@ -96,7 +101,7 @@ def test_an_approved_windows_session_shows_in_acr_and_never_as_mfa(methods: tupl
 def test_mfa_is_never_claimed_without_two_families(methods: list[Method], approved: bool) -> None:
     assurance = assess(_given(*methods), approved_windows=approved)
     known, held = {PWD, WIN} & set(methods), {TOTP, KEY, KEY_UV, SMS, REC, PASS} & set(methods)
-    assert assurance.is_multi_factor == (KEY_UV in methods or bool(known and held))
+    assert assurance.is_multi_factor == (not {KEY_UV, UP_MFA}.isdisjoint(methods) or bool(known and held))
     assert satisfies(assurance.acr, MFA) == assurance.is_multi_factor
     without = [method for method in methods if method not in {MAIL, DEVICE}]
     assert assess(_given(*without), approved_windows=approved) == assurance
@@ -142,6 +147,13 @@ T, RIE, PSC = LEVELS
         ((KEY_UV,), FACTOR, T, (), "nothing", "nothing_missing"),
         ((PWD, DEVICE), FACTOR, T, (), "nothing", "nothing_missing"),
         ((UP, TOTP), FACTOR, T, (), "nothing", "nothing_missing"),
+        ((UP,), FACTOR, T, (), "second_factor", "rule_needs_second_factor"),
+        ((UP_MFA,), FACTOR, T, (), "nothing", "nothing_missing"),
+        ((UP_MFA,), STRONG, T, (), "phishing_resistant", "rule_needs_phishing_resistant"),
+        ((UP_MFA,), (), RIE, (), "nothing", "nothing_missing"),
+        ((UP_MFA,), (), PSC, (), "phishing_resistant", "level_needs_pro_sante_connect"),
+        ((UP_MFA,), (), T, (MFA,), "nothing", "nothing_missing"),
+        ((UP_MFA,), (), T, (PHR,), "phishing_resistant", "client_needs_higher_acr"),
         # One that no false page could use.
         ((PWD,), STRONG, T, (), "phishing_resistant", "rule_needs_phishing_resistant"),
         ((PWD, TOTP), STRONG, T, (), "phishing_resistant", "rule_needs_phishing_resistant"),
@@ -207,6 +219,7 @@ def test_what_is_missing_most_is_asked_next(
         (_given(PWD, ago=timedelta(hours=1)) + _given(KEY_UV), FRESH, "nothing"),
         (_given(PWD, TOTP, ago=timedelta(hours=1)), HOURLY, "nothing"),
         (_given(PWD, TOTP, ago=timedelta(hours=2)), HOURLY, "second_factor"),
+        (_given(UP_MFA, ago=timedelta(hours=2)), HOURLY, "second_factor"),
         (_given(PWD, TOTP, ago=timedelta(hours=2)), FACTOR, "nothing"),
         # A remembered device counts from when the factor was really given in it.
         (_given(PWD) + _given(DEVICE, ago=timedelta(days=3)), HOURLY, "second_factor"),
@@ -248,7 +261,9 @@ def test_an_approval_counts_for_rie_and_break_glass_is_held_to_no_level(
     ],
 )
 def test_pro_sante_connect_is_enough_for_every_level(upstream_acr: str | None, level: str, kind: str) -> None:
-    assert missing((), [Given(UP, NOW, upstream_acr=upstream_acr)], level=level, wanted_acr=(), now=NOW).kind == kind
+    for method in (UP, UP_MFA):
+        found = missing((), [Given(method, NOW, upstream_acr=upstream_acr)], level=level, wanted_acr=(), now=NOW).kind
+        assert found == (Need.NOTHING if method is UP_MFA and level == RIE else kind)
 
 
 _proofs = st.lists(
@@ -269,9 +284,9 @@ def test_when_nothing_is_missing_everything_asked_is_there(
     have = assess(proofs, approved_windows=False)
     assert not acr or any(satisfies(have.acr, wanted) for wanted in acr)
     methods = {one.method for one in proofs}
-    assert methods & {PWD, WIN, UP, KEY_UV}
+    assert methods & {PWD, WIN, UP, UP_MFA, KEY_UV}
     if level != T or any(one.proof == "second_factor" for one in requirements):
-        assert methods & {TOTP, KEY, KEY_UV, SMS, REC, PASS, DEVICE}
+        assert methods & {TOTP, KEY, KEY_UV, SMS, REC, PASS, DEVICE, UP_MFA}
     if level == PSC or any(one.proof == "phishing_resistant" for one in requirements):
         assert methods & {KEY, KEY_UV}
 

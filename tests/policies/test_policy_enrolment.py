@@ -53,6 +53,9 @@ FURTHER = replace(FIRST, has_factor=True)
         (replace(FIRST, whereabouts=AWAY, has_pass=True), "enrolment_allowed", "pass"),
         (replace(FIRST, whereabouts=SHARED, has_pass=True), "enrolment_allowed", "pass"),
         (replace(FIRST, signed_in_at=None, has_pass=True), "enrolment_allowed", "pass"),
+        # While the desk's two halves are out, they alone bring the next factor.
+        (replace(FIRST, is_being_reset=True), "enrolment_needs_pass", "reset"),
+        (replace(FIRST, is_being_reset=True, has_pass=True), "enrolment_allowed", "pass"),
         # On the stricter levels, and on one that is not known, the place is not enough.
         (replace(FIRST, level="rie-2026"), "enrolment_needs_pass", "rie-2026"),
         (replace(FIRST, level="psc"), "enrolment_needs_pass", "psc"),

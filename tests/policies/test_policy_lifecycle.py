@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.lifecycle import Brake, Judgement, LifecycleFacts, Verdict, brakes, is_loss, judge
+from policies.lifecycle import Brake, Judgement, LifecycleFacts, Verdict, brakes, is_loss, is_reset, judge
 
 NOW = datetime(2026, 3, 10, 6, 0, tzinfo=UTC)
 WORDS = ("usable", "must_change", "locked", "disabled", "expired", "out_of_scope", "gone")
@@ -168,3 +168,13 @@ def test_a_brake_that_lets_nobody_end_is_refused(people: int, percent: int) -> N
 @pytest.mark.parametrize(("before", "now", "expected"), [(1, 0, True), (3, 0, True), (0, 0, False), (2, 1, False), (0, 1, False)])
 def test_losing_every_placement_counts_as_an_ending(before: int, now: int, expected: bool) -> None:
     assert is_loss(before, now) is expected
+
+
+@given(st.datetimes(), st.datetimes())
+def test_only_a_later_instant_of_a_password_or_none_at_all_is_another_password(known: datetime, said: datetime) -> None:
+    known, said, none = known.replace(tzinfo=UTC), said.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC)
+    assert is_reset(known, said, no_instant=none) is (said > known or (said == none != known))
+    assert is_reset(known, none, no_instant=none) is (known != none)
+    assert not is_reset(None, said, no_instant=none)
+    assert not is_reset(known, None, no_instant=none)
+    assert not is_reset(said, said, no_instant=none)

@@ -1,4 +1,4 @@
-"""What somebody with an account in a directory, or with none, may not get out of it. A real slapd, with the cast of tests/support/slapd.py."""
+"""What somebody with an account in a directory, or with none, may not get out of it. A real slapd, with the cast of tests/support/slapd_cast.py."""
 
 from collections.abc import Iterator
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Every endpoint and page under hostile requests, through the WSGI application: more than five thousand of them, the same ones each time.
+"""Every endpoint and page under hostile requests: the same ones each time, thousands of them (in a soak three times that).
 
 What must hold of any answer is in tests/support/wire.py. Requests are valid ones with one to three things made wrong, so that they come past the
 first check; the forged tokens of test_no_forged_token_is_believed must besides be refused by everybody.
@@ -6,6 +6,7 @@ first check; the forged tokens of test_no_forged_token_is_believed must besides 
 
 import base64
 import json
+import os
 import string
 from dataclasses import dataclass
 from datetime import timedelta
@@ -26,6 +27,14 @@ from tests.support.wire import MARKER, Wire
 from tests.support.world import SignedIn, World
 
 pytestmark = pytest.mark.slow
+
+
+PART = 1 if "SOAK_MINUTES" in os.environ else 3
+
+
+def share(examples: int) -> int:
+    """How many of the examples this run takes: all of them in a soak, a part beside the other tests."""
+    return examples // PART
 
 
 def profile(examples: int) -> settings:
@@ -90,7 +99,7 @@ def test_authorize_survives(target: Target) -> None:
     valid = dict(pair.split("=", 1) for pair in urlsplit(url).query.split("&"))
     plain = {name: unquote_to_bytes(value) for name, value in valid.items()}
 
-    @profile(900)
+    @profile(share(900))
     @given(encoded(mutated(plain, tuple(AUTHORIZE_OTHERS))), hostile_cookies(target.cookies), odd_headers(), st.booleans())
     def probe(sent: bytes, cookies: bytes, headers: Pairs, is_post: bool) -> None:
         # A new minute each time: the guard against loops is not what is looked at.
@@ -108,7 +117,7 @@ def test_authorize_survives(target: Target) -> None:
         target.wire.check(answer, request)
 
     probe()
-    assert target.wire.sent >= 900
+    assert target.wire.sent >= share(900)
 
 
 def test_authorize_survives_hostile_claims(target: Target) -> None:
@@ -146,7 +155,7 @@ def test_machine_endpoints_survive(target: Target) -> None:
     good = (basic(party.client_id, registered.secret or "").encode(),) * 3 + (f"Bearer {tokens.access}".encode(),)
     grants = st.sampled_from([b"authorization_code", b"refresh_token", b"client_credentials", b"password", b"implicit", b'"'])
 
-    @profile(1000)
+    @profile(share(1000))
     @given(
         st.sampled_from(MACHINE[:4] * 3 + MACHINE),
         METHODS,
@@ -169,7 +178,7 @@ def test_machine_endpoints_survive(target: Target) -> None:
         target.wire.check_json(answer, request)
 
     probe()
-    assert target.wire.sent >= 1000
+    assert target.wire.sent >= share(1000)
 
 
 PAGES = [
@@ -230,7 +239,7 @@ def test_pages_survive(target: Target) -> None:
         st.text(max_size=8),
     )
 
-    @profile(1200)
+    @profile(share(1200))
     @given(
         st.sampled_from(PAGES),
         segments,
@@ -248,7 +257,7 @@ def test_pages_survive(target: Target) -> None:
         target.wire.check(answer, {"path": path, "method": method, "sent": sent, "headers": headers})
 
     probe()
-    assert target.wire.sent >= 1200
+    assert target.wire.sent >= share(1200)
 
 
 @pytest.mark.parametrize(("act", "examples"), [("login", 60), ("cancel", 10), ("other", 50)])
@@ -285,7 +294,7 @@ def test_logout_survives(target: Target) -> None:
         "ui_locales": b"fr",
     }
 
-    @profile(400)
+    @profile(share(400))
     @given(
         encoded(mutated(valid, ("logout_hint", "csrf_token"))),
         st.sampled_from(["GET", "POST"]),
@@ -299,7 +308,7 @@ def test_logout_survives(target: Target) -> None:
         target.wire.check(answer, {"sent": sent, "path": path})
 
     probe()
-    assert target.wire.sent >= 400
+    assert target.wire.sent >= share(400)
 
 
 def test_no_forged_token_is_believed(target: Target) -> None:
@@ -312,7 +321,7 @@ def test_no_forged_token_is_believed(target: Target) -> None:
     good = (tokens.access, tokens.identity, signer.assertion())
     authorization = basic(party.client_id, party.registered.secret or "").encode()
 
-    @profile(450)
+    @profile(share(450))
     @given(forged(good, tuple(key["kid"] for key in keys), secrets))
     def probe(token: str) -> None:
         wire = target.wire
@@ -336,7 +345,7 @@ def test_no_forged_token_is_believed(target: Target) -> None:
         assert "error=invalid_request" in answer.header("Location") or answer.status == 400
 
     probe()
-    assert target.wire.sent >= 2000
+    assert target.wire.sent >= share(2000)
 
 
 def _pem(key: dict[str, str]) -> bytes:

@@ -15,9 +15,9 @@ from click.testing import CliRunner, Result
 from joserfc import jws
 
 from idp import app as composition
-from idp.app import Application
 from idp.audit import Origin
 from idp.cli import vestibule
+from idp.composition.application import Application
 from idp.errors import Refused, VestibuleError
 from idp.oauth.keys import KEPT_FOR, PUBLISHED_FOR, RELOAD_EVERY, SEAL, forget, rotate
 from tests.support.world import SignedIn, World

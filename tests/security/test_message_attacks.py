@@ -5,7 +5,7 @@ import itertools
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,44 +23,18 @@ from idp.messages.address import is_served, mask_email, mask_phone, parse_phone
 from idp.messages.texts import GSM, LONGEST_SMS, NOTICES, code_mail, code_sms, gsm, notice
 from idp.signin.factor import FactorRefused
 from idp.store.base import Factor
-from tests.conftest import MakeWorld
+from tests.conftest import MakeRoom
 from tests.support.messaging import HINT, NUMBER, ORIGIN, Messaging
-from tests.support.sms_gateway import SECRET, SmsGateway, sms_gateway_serving
-from tests.support.smtp import SmtpServer, smtp_serving
+from tests.support.sms_gateway import SECRET, SmsGateway
+from tests.support.smtp import SmtpServer
 
 MINUTE = timedelta(minutes=1)
 LONG_SINCE = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 
 
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmsGateway]:
-    with sms_gateway_serving(tmp_path_factory.mktemp("sms")) as made:
-        yield made
-
-
 @pytest.fixture
-def gateway(service: SmsGateway) -> SmsGateway:
-    service.forget()
-    return service
-
-
-@pytest.fixture(scope="module")
-def smtp_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmtpServer]:
-    with smtp_serving(tmp_path_factory.mktemp("smtp")) as server:
-        yield server
-
-
-@pytest.fixture
-def smtp(smtp_session: SmtpServer) -> SmtpServer:
-    smtp_session.forget()
-    return smtp_session
-
-
-@pytest.fixture
-def room(make_world: MakeWorld, gateway: SmsGateway, smtp: SmtpServer) -> Iterator[Messaging]:
-    made = Messaging(make_world(sms=gateway.settings(), mail=smtp.settings()))
-    yield made
-    made.close()
+def room(make_room: MakeRoom, gateway: SmsGateway, smtp: SmtpServer) -> Messaging:
+    return make_room(sms=gateway.settings(), mail=smtp.settings())
 
 
 def sent_code(room: Messaging, gateway: SmsGateway, factor: Factor) -> str:
@@ -339,7 +313,7 @@ def test_an_sms_is_always_one_part_in_its_own_alphabet(product: str, language: A
 
 @given(NASTY, st.sampled_from(sorted(NOTICES)), st.sampled_from(["fr", "en"]))
 def test_a_notice_never_holds_what_a_stranger_would_have_people_click(words: str, purpose: str, language: Any) -> None:
-    params = {"browser": words, "hint": words, "kind": "sms", "at": "1"}
+    params = {"browser": words, "hint": words, "kind": "sms", "at": "1", "act": "both", "stop": "A"}
     made = notice(purpose, params, product="Maison", contact=words, language=language)
     assert "://" not in made.text
     assert made.subject.isprintable()

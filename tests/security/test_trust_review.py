@@ -6,7 +6,6 @@ a ban. Rules: policies/enrolment.py, policies/zones.py, policies/lockout.py; RFC
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Literal
@@ -25,20 +24,15 @@ from tests.conftest import MakeWorld
 from tests.support.browser import Browser, Page
 from tests.support.cast import OUTSIDE, PASSWORD
 from tests.support.messaging import Messaging
+from tests.support.rows import a_factor
 from tests.support.second_factors import ORIGIN, Phone, asking, enrol_phone
-from tests.support.smtp import SmtpServer, smtp_serving
+from tests.support.smtp import SmtpServer
 from tests.support.world import World
 
 AUTHOR = Author("operator:test", ORIGIN)
 MFA = json.dumps({"id_token": {"acr": {"essential": True, "values": ["urn:vestibule:acr:mfa"]}}})
 CODES = re.compile(r"\b[0-9A-Z]{4}-[0-9A-Z]{4}-[0-9A-Z]{4}\b")
 PROXY, BANNED, ELSEWHERE = "127.0.0.1", "198.51.100.66", "8.8.8.8"
-
-
-@pytest.fixture(scope="module")
-def smtp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmtpServer]:
-    with smtp_serving(tmp_path_factory.mktemp("smtp")) as server:
-        yield server
 
 
 def factors_of(world: World, person: str = "claire") -> list[str]:
@@ -60,27 +54,8 @@ def enrol(world: World, browser: Browser, page: Page) -> Page:
 
 
 def made_factor(world: World, *, kind: Literal["totp", "sms", "email"] = "totp") -> Factor:
-    now = world.clock.now()
-    return Factor(
-        id=world.clock.new_id(),
-        account_id=world.account("claire").id,
-        kind=kind,
-        label="",
-        hint="",
-        sealed=b"-",
-        last_step=0,
-        credential_digest=None,
-        credential_id=None,
-        public_key=None,
-        sign_count=None,
-        transports=None,
-        is_synced=None,
-        aaguid=None,
-        enrolled_zone="tilleuls/lan",
-        last_used_at=now,
-        created_at=now,
-        ended_at=None,
-    )
+    now, account_id = world.clock.now(), world.account("claire").id
+    return a_factor(world.clock.new_id(), account_id, now, kind=kind, last_step=0, enrolled_zone="tilleuls/lan", last_used_at=now)
 
 
 # A factor stands on what it was added on
@@ -112,8 +87,8 @@ def test_what_stands_goes_on(world: World) -> None:
 def test_leave_that_a_place_gave_ends_with_the_first_factor(world: World) -> None:
     parts = world.application.signin.second_factors
     permit = parts.enrolment.permit(asking(world), "totp", ORIGIN)
-    assert permit.opened_by == "place"
     enrol_phone(world, parts)
+    assert world.last_event("factor.enrolled")["details"]["opened_by"] == "place"
     with pytest.raises(EnrolmentRefused) as refused:
         parts.enrolment.add(permit, made_factor(world), ORIGIN)
     assert refused.value.reason == Reason.ENROLMENT_NEEDS_FACTOR
@@ -154,7 +129,7 @@ def test_no_factor_is_added_on_one_that_was_taken_away_meanwhile(world: World) -
     now = world.clock.now()
     claimed = replace(asking(world), session_id=session.id, proved_at=max(proof.at for proof in session.proofs), signed_in_at=now)
     permit = parts.enrolment.permit(claimed, "totp", ORIGIN)
-    assert permit.opened_by == "factor"
+    assert parts.enrolment.may(claimed).trace[0].detail == "factor"
     with world.arranging() as tx:
         given = next(proof.factor_id for proof in session.proofs if proof.factor_id is not None)
         tx.factors.end(given, now)

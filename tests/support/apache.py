@@ -67,6 +67,9 @@ PAGE = """<!doctype html><html lang="fr"><title>Page protégée</title><body><h1
 <p id="email"><!--#echo var="OIDC_CLAIM_email" --></p>
 <p id="roles"><!--#echo var="OIDC_CLAIM_roles" --></p>
 <p id="issuer"><!--#echo var="OIDC_CLAIM_iss" --></p>
+<p id="acr"><!--#echo var="OIDC_CLAIM_acr" --></p>
+<p id="amr"><!--#echo var="OIDC_CLAIM_amr" --></p>
+<p id="auth-time"><!--#echo var="OIDC_CLAIM_auth_time" --></p>
 </body></html>
 """
 

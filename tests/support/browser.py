@@ -4,6 +4,7 @@ Works over any httpx.Client: one whose transport is the WSGI application (flows)
 as far as we use them: per host and never per port, Secure, `__Host-`, Max-Age=0, and SameSite withheld on a cross-site POST.
 """
 
+import html
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -196,10 +197,11 @@ class Browser:
         for _ in range(LONGEST_CHAIN):
             history.append(url)
             response = self.request(method, url, data=fields, headers=dict(headers), is_cross_site=is_cross_site)
-            if response.status_code not in REDIRECTS:
+            onward = _refreshed_to(response)
+            if response.status_code not in REDIRECTS and onward is None:
                 self.page = self._arrived(url, response, tuple(history))
                 return self.page
-            target = urljoin(url, response.headers["Location"])
+            target = urljoin(url, onward or response.headers["Location"])
             if _origin(target) not in self.origins:
                 self.page = Page(url, response.status_code, response.headers, response.content, _callback(target), tuple(history))
                 return self.page
@@ -250,6 +252,14 @@ class Browser:
                 if name.startswith("__Host-") and (not cookie.secure or cookie.path != "/" or morsel["domain"]):
                     raise AssertionError(f"a browser refuses this cookie: {line}")
                 self.jar[host, name] = cookie
+
+
+def _refreshed_to(response: httpx.Response) -> str | None:
+    """Where a page leads on to by itself, at once."""
+    if "html" not in response.headers.get("Content-Type", ""):
+        return None
+    found = re.search(r'<meta http-equiv="refresh" content="0; url=([^"]+)">', response.text)
+    return html.unescape(found[1]) if found else None
 
 
 def _has_expired(morsel: "Morsel[str]") -> bool:

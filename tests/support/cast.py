@@ -25,6 +25,7 @@ LANS = {"tilleuls": AT_TILLEULS, "glycines": AT_GLYCINES}
 OUTSIDE = "198.51.100.7"
 NETWORKS = {"tilleuls": (f"{AT_TILLEULS}/32", "::1/128", "10.20.0.0/17"), "glycines": (f"{AT_GLYCINES}/32", "10.20.128.0/17")}
 PARIS = ZoneInfo("Europe/Paris")
+KNOWN_FOR = timedelta(days=30)  # at the world's first instant: the desk relies on no address of an account that was made lately
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,7 @@ class Registered:
 
 
 ALL_GRANTS = ("authorization_code", "refresh_token", "client_credentials")
-ALL_SCOPES = ("openid", "profile", "email", "phone", "address", "offline_access", "establishment")
+ALL_SCOPES = ("openid", "profile", "email", "phone", "address", "offline_access", "establishment", "establishments")
 
 
 def clients(clock: Clock, listener_url: str) -> dict[str, Registered]:
@@ -249,7 +250,7 @@ def _account(account_id: str, person: Person, now: datetime) -> Account:
         locale="fr-FR",
         is_demo=False,
         last_establishment_id=None,
-        created_at=now,
+        created_at=now - KNOWN_FOR,
         updated_at=now,
         ended_at=None,
     )

@@ -23,8 +23,8 @@ from connectors.ldap.directory import LdapDirectory
 from connectors.ldap.wire import ldap3
 from idp.config.directories import LdapDirectorySettings
 from tests.support.fixed_clock import FixedClock
-from tests.support.processes import program, stop, wait_until
-from tests.support.slapd import GROUPS, PASSWORD, PEOPLE, SERVICE, SERVICE_PASSWORD, SUFFIX, standing_port
+from tests.support.processes import free_port, program, stop, wait_until
+from tests.support.slapd_cast import DESK_SERVICE, GROUPS, PASSWORD, PEOPLE, SERVICE, SERVICE_PASSWORD, SUFFIX
 
 ROOT, ROOT_PASSWORD = "cn=Directory Manager", "root-Anemone-77"
 USER = "dirsrv"
@@ -72,6 +72,8 @@ ACCESS = (
     f'(targetattr = "{READABLE}")(version 3.0; acl "vestibule reads"; allow (read, search, compare) userdn = "ldap:///{SERVICE}";)',
     '(targetattr = "userPassword")(version 3.0; acl "own password"; allow (write) userdn = "ldap:///self";)',
 )
+DESK_ATTRIBUTES = "userPassword || accountUnlockTime || passwordRetryCount || retryCountResetTime || passwordExpirationTime"
+DESK_ACCESS = (f'(targetattr = "{DESK_ATTRIBUTES}")(version 3.0; acl "vestibule desk"; allow (write) userdn = "ldap:///{DESK_SERVICE}";)',)
 POLICY = {
     "nsslapd-listenhost": "127.0.0.1",
     "nsslapd-securelistenhost": "127.0.0.1",
@@ -92,7 +94,7 @@ class Dirsrv:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.port, self.tls_port = standing_port(), standing_port()
+        self.port, self.tls_port = free_port(), free_port()
         self._root = folder / "root"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -132,6 +134,16 @@ class Dirsrv:
             "mapping": [{"group": "{establishment}-infirmiers", "establishment": "{establishment}", "profile": "nurse"}],
             **override,
         }
+
+    def desk(self, **override: Any) -> dict[str, Any]:
+        """What `desk` of the settings says, for the reset desk's own account (`add_desk`)."""
+        return {"bind_dn": DESK_SERVICE, "bind_password": f"file:{self.folder / 'service.password'}", **override}
+
+    def add_desk(self) -> None:
+        """The reset desk's own account, with the access that docs/connect-a-directory.md grants."""
+        self.add(DESK_SERVICE, ["organizationalRole", "simpleSecurityObject"], {"cn": "vestibule-desk", "userPassword": SERVICE_PASSWORD})
+        self.choose_password(DESK_SERVICE, SERVICE_PASSWORD, f"{SERVICE_PASSWORD}-2")
+        self._write(lambda root: root.modify(PEOPLE, {"aci": [(ldap3.MODIFY_ADD, list(DESK_ACCESS))]}))
 
     def directory(self, clock: Clock | None = None, **override: Any) -> LdapDirectory:
         """The connector on this server."""

@@ -69,6 +69,7 @@ class _Reader(HTMLParser):
         self.ids: list[str] = []
         self._form: Form | None = None
         self._select: str | None = None
+        self._area: tuple[Form, str] | None = None
         self._button: tuple[str, str] | None = None
         self._button_text = ""
         self._open: list[str] = []
@@ -114,6 +115,7 @@ class _Reader(HTMLParser):
             form.button_ids.append(values.get("id", ""))
         elif tag == "textarea" and name:
             form.fields[name] = ""
+            self._area = (form, name)
         elif tag == "input" and name and "disabled" not in present:
             self._input(form, name, values, is_checked="checked" in present)
 
@@ -143,6 +145,8 @@ class _Reader(HTMLParser):
             self._form = None
         elif tag == "select":
             self._select = None
+        elif tag == "textarea":
+            self._area = None
         elif tag == "button" and self._button and self.forms:
             (self._form or self.forms[-1]).buttons.append((*self._button, " ".join(self._button_text.split())))
             self._button = None
@@ -153,6 +157,10 @@ class _Reader(HTMLParser):
         if UNSEEN & set(self._open):
             return
         self.text.append(data)
+        if self._area is not None:
+            form, name = self._area
+            # The newline right after the tag is not of the value (HTML section 13.1.2.5).
+            form.fields[name] += data if form.fields[name] else data.removeprefix("\n")
         if self._button is not None:
             self._button_text += data
         if {"h1", "h2", "h3"} & set(self._open):

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from idp import app as composition
 from idp.audit import Author, Origin
+from idp.composition.outgoing import sender
+from idp.composition.stores import Stores, open_stores
 from idp.messages.sender import Sender
 from idp.signin.code_offer import CodeOffers
 from idp.signin.enrolment import Asking, Enrolment
@@ -14,6 +15,7 @@ from idp.signin.one_time_codes import OneTimeCodes
 from idp.signin.sent_codes import SentCodes, open_sent_codes
 from idp.store.base import Ephemeral, Factor, Message
 from idp.store.ephemeral import open_ephemeral
+from tests.support.rows import a_factor
 from tests.support.second_factors import asking
 from tests.support.world import World
 
@@ -31,9 +33,9 @@ class Messaging:
     author: Author = AUTHOR
 
     @cached_property
-    def stores(self) -> composition.Stores:
+    def stores(self) -> Stores:
         """What another process of the World opens."""
-        return composition.open_stores(self.world.config, self.world.clock)
+        return open_stores(self.world.config, self.world.clock)
 
     @cached_property
     def ephemeral(self) -> Ephemeral:
@@ -69,7 +71,7 @@ class Messaging:
     @cached_property
     def sender(self) -> Sender:
         """What sends."""
-        return composition.sender(self.stores)
+        return sender(self.stores)
 
     def asking(self, person: str = "claire", **position: Any) -> Asking:
         """Somebody at work who wants to add a factor."""
@@ -79,34 +81,19 @@ class Messaging:
         """An enrolled factor."""
         now = self.world.clock.now()
         factor_id = self.world.clock.new_id()
-        factor = Factor(
-            id=factor_id,
-            account_id=self.world.account(person).id,
-            kind=kind,  # type: ignore[arg-type]  # sms or email
-            label="Mon téléphone",
-            hint=hint,
-            sealed=self.codes.seal(factor_id, address),
-            last_step=None,
-            credential_digest=None,
-            credential_id=None,
-            public_key=None,
-            sign_count=None,
-            transports=None,
-            is_synced=None,
-            aaguid=None,
-            enrolled_zone="tilleuls/lan",
-            last_used_at=None,
-            created_at=now,
-            ended_at=None,
+        sealed, account_id = self.codes.seal(factor_id, address), self.world.account(person).id
+        factor = a_factor(
+            factor_id, account_id, now, kind=kind, hint=hint, label="Mon téléphone", sealed=sealed, enrolled_zone="tilleuls/lan"
         )
         with self.world.arranging() as tx:
             assert tx.factors.add(factor)
         return factor
 
     def deliver(self) -> int:
-        """Send until nothing is due; how many tries that took."""
+        """Send until nothing is due nor under way; how many tries that took."""
         tried = 0
-        while done := self.sender.run_once():
+        # On a busy machine a try may last longer than one call waits for it.
+        while (done := self.sender.run_once()) or self.sender.is_sending:
             tried += done
         return tried
 

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from idp.cli import vestibule
 from idp.cli.place import operating_user
+from idp.clock import Clock
 from idp.config import load
 from idp.store.database import Database, Transaction
 from idp.store.events import EventFilter
@@ -23,10 +24,11 @@ ACTOR = f"operator:{operating_user()}"
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """One operator, one configuration file."""
+    """One operator, one configuration file. `clock`: that of the world whose files these are, else the real one."""
 
     config_path: Path
     stores: Settings = field(default_factory=dict)
+    clock: Clock | None = None
 
     @property
     def folder(self) -> Path:
@@ -35,7 +37,7 @@ class Operator:
 
     def run(self, *arguments: str, stdin: str | None = None) -> Result:
         """A command and what it answered; a bug of ours is raised as it is."""
-        result = CliRunner().invoke(vestibule, ["--config", str(self.config_path), *arguments], input=stdin)
+        result = CliRunner().invoke(vestibule, ["--config", str(self.config_path), *arguments], input=stdin, obj=self.clock)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return result

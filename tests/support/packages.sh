@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes sure that programs which tests or the bench drive are here, from Debian's packages.
-#   packages.sh program=package ...   a program on PATH, or one of: mod_auth_openidc.so, initdb, fonts
+#   packages.sh program=package ...   a program on PATH, or one of: mod_auth_openidc.so, initdb, fonts, Python.h, provision, dsdb, vfs
 #   packages.sh --venv python3        that this Python can make a virtual environment
 # Installs what is missing when root; otherwise says plainly what to install and fails.
 set -euo pipefail
@@ -9,6 +9,10 @@ is_here() {
     case "$1" in
     mod_auth_openidc.so) [[ -e /usr/lib/apache2/modules/mod_auth_openidc.so ]] ;;
     initdb) compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ;;
+    Python.h) compgen -G '/usr/include/python3*/Python.h' >/dev/null || compgen -G '/usr/local/include/python3*/Python.h' >/dev/null ;;
+    provision) [[ -d /usr/share/samba/setup ]] ;;
+    dsdb | vfs) compgen -G "/usr/lib/*/samba/$([[ $1 == dsdb ]] && echo ldb/samba_dsdb || echo vfs/acl_xattr).so" >/dev/null ;;
+    lmnsd_ossl) compgen -G '/usr/lib/*/rsyslog/lmnsd_ossl.so' >/dev/null ;;
     fonts) compgen -G '/usr/share/fonts/truetype/*/*.ttf' >/dev/null ;;
     *) PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v "$1" >/dev/null ;;
     esac

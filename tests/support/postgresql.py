@@ -102,11 +102,14 @@ class PostgreSQLServer:
         """kill -9 of all of it."""
         self._forget()
         if self.process is not None:
+            freeze(self.process.pid)  # it must not start another meanwhile
             children = self._children()
             self.process.kill()
             self.process.wait()
             for pid in children:
                 _signal(pid, signal.SIGKILL)
+            # While one of them is there the memory that they share is in use, and no other can start.
+            wait_until(lambda: not any(_is_there(pid) for pid in children), seconds=30)
             (self.folder / "data" / "postmaster.pid").unlink(missing_ok=True)
 
     def hang(self) -> None:
@@ -187,6 +190,13 @@ def _nobody() -> dict[str, str]:
 def _end_with_parent() -> None:
     """An orderly stop when the test run is killed; after the change of user, which would undo it."""
     ctypes.CDLL(None).prctl(1, signal.SIGINT)  # PR_SET_PDEATHSIG
+
+
+def _is_there(pid: int) -> bool:
+    try:
+        return (Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]) not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def _signal(pid: int, number: int) -> None:

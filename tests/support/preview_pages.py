@@ -7,7 +7,6 @@ a CSP at least as strict as the real one. The accessibility and translation test
 import io
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +19,10 @@ from babel.messages.pofile import read_po
 from babel.support import NullTranslations, Translations
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from idp.web.profile_name import profile_name
+from tests.support.previews import administrators, audit, console_places, cuts, help, own_resets, people, resets, trail
+from tests.support.previews.page import Page
+
 WEB = Path(__file__).resolve().parents[2] / "idp" / "web"
 LANGUAGES = ("fr", "en")
 CSP = (
@@ -30,15 +33,6 @@ LOGO = (
     b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 90 60"><circle cx="30" cy="30" r="22" fill="#3a7d44"/>'
     b'<circle cx="55" cy="32" r="18" fill="#8bbf56"/></svg>'
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One page to look at: a name for URLs and files, its template and what it is given."""
-
-    name: str
-    template: str
-    context: Mapping[str, Any] = field(default_factory=dict)
 
 
 TILLEULS: Mapping[str, Any] = {"name": "EHPAD Les Tilleuls", "slug": "les-tilleuls", "logo_type": "image/svg+xml"}
@@ -80,6 +74,9 @@ SIGNIN: Mapping[str, Any] = {
     "client_name": "NetSoins",
     "cancel_action": "/signin/abc/cancel",
     "told": None,
+    "providers": (),
+    "providers_lead": False,
+    "upstream": None,
     "passkey_action": "/signin/abc/passkey-login",
     "passkey_options": None,
     "is_shared": False,
@@ -88,6 +85,24 @@ SIGNIN: Mapping[str, Any] = {
     "unlock_action": "/signin/abc/unlock",
     "change_action": "/signin/abc/change-person",
 }
+PROVIDERS = (
+    {"label": "Office 365", "url": "/signin/abc/upstream/office"},
+    {"label": "Pro Santé Connect", "url": "/signin/abc/upstream/psc"},
+)
+LONG_PROVIDERS = tuple(
+    {"label": f"Fournisseur d'identité mutualisé du groupement n° {number}", "url": f"/signin/abc/upstream/g{number}"}
+    for number in range(6)
+)
+UPSTREAM_PROBLEMS = (
+    "upstream_unreachable",
+    "upstream_cancelled",
+    "account_not_active",
+    "upstream_subject",
+    "upstream_assurance",
+    "upstream_too_old",
+    "upstream_signature",
+)
+WINDOWS_ERRORS = ("windows_shared", "windows_unreachable", "windows_refused")
 EXTREME_NAME = "Marie-Antoinette-Guillemette de Castelbajac-Montesquiou-Fezensac"
 LOCKED = {"name": "Sophie Martin", "since": "14:32", "identifier": "sophie.martin"}
 ASSERTION = '{"rpId": "id.example", "challenge": "AAAA", "timeout": 300000, "userVerification": "required", "allowCredentials": []}'
@@ -117,6 +132,7 @@ PASSWORD: Mapping[str, Any] = {
     "problems": [],
     "username": "sophie.martin",
     "is_forced": False,
+    "is_old": False,
     "cancel_action": "/account",
     "asks_current": True,
     "is_shared": False,
@@ -190,6 +206,14 @@ PROFILES = [
     "it",
     "ergothérapeute",
 ]
+
+
+def chooser(*choices: Mapping[str, Any], total: int = 2, typed: str = "", wants_all: bool = False, left_out: int = 0) -> dict[str, Any]:
+    """Establishments to choose from, as idp/web/chooser.py gives them to a page."""
+    search = {"typed": typed, "wants_all": wants_all}
+    return {"choices": choices, "total": total, "is_long": total > 12, "search": search, "left_out": left_out}
+
+
 ACCOUNT: Mapping[str, Any] = {
     "account": {"name": "Sophie Martin", "email": "sophie.martin@tilleuls.example", "phone_number": "06 00 00 00 12"},
     "attachments": [
@@ -203,11 +227,12 @@ ACCOUNT: Mapping[str, Any] = {
         {"establishment_name": "EHPAD Les Glycines", "profile": "nurse", "sector": None, "last_day": "31/12/2026", "is_valid": True},
     ],
     "active_establishment": "EHPAD Les Tilleuls",
-    "choices": [{"slug": "les-tilleuls", "name": "EHPAD Les Tilleuls"}, {"slug": "les-glycines", "name": "EHPAD Les Glycines"}],
+    "chooser": chooser({"slug": "les-glycines", "name": "EHPAD Les Glycines"}),
     "sessions": [{**SESSIONS[1], "is_this": True}, {**SESSIONS[0], "is_this": False}],
     "here": {"zone": "les-tilleuls/lan", "zone_kind": "trusted", "methods": ["password"]},
     "devices": [],
     "has_password": True,
+    "password_until": None,
     "notice": None,
     "seconds_left": 1800,
     "ends_at": "15:02",
@@ -235,7 +260,7 @@ ACCOUNT_EXTREME: Mapping[str, Any] = {
         for profile in PROFILES
     ],
     "active_establishment": LONG["name"],
-    "choices": [{"slug": "notre-dame", "name": LONG["name"]}, *ACCOUNT["choices"]],
+    "chooser": chooser({"slug": "notre-dame", "name": LONG["name"]}, total=400, typed="e" * 80, left_out=360),
     "sessions": [{**session, "is_this": session["id"] == "s1"} for session in SESSIONS],
     "here": {"zone": "outside", "zone_kind": "outside", "methods": ["password", "totp", "remembered_device", "never_heard_of"]},
     "has_password": False,
@@ -243,11 +268,13 @@ ACCOUNT_EXTREME: Mapping[str, Any] = {
     "seconds_left": 45,
     "is_shared": True,
 }
-CHOICES = [
-    {"slug": "les-glycines", "name": "EHPAD Les Glycines", "is_suggested": False},
+CHOICES = (
     {"slug": "les-tilleuls", "name": "EHPAD Les Tilleuls", "is_suggested": True},
+    {"slug": "les-glycines", "name": "EHPAD Les Glycines", "is_suggested": False},
     {"slug": "notre-dame", "name": LONG["name"], "is_suggested": False},
-]
+)
+ALL_CHOICES = (CHOICES[0], *({"slug": f"r{number}", "name": f"Résidence n° {number}", "is_suggested": False} for number in range(60)))
+CHOOSE: Mapping[str, Any] = {"action": "/signin/abc/establishment", "cancel_action": "/signin/abc/cancel", "page_path": "/signin/abc"}
 TOKEN = "eyJhbGciOiJSUzI1NiJ9." + "A" * 900
 
 FACTORS: list[dict[str, Any]] = [
@@ -300,6 +327,36 @@ ENROL: Mapping[str, Any] = {
     "wait_minutes": None,
     "action": "/signin/abc/enrol",
     "cancel_action": "/signin/abc/cancel",
+}
+LINK: Mapping[str, Any] = {
+    "label": "Pro Santé Connect",
+    "shown_name": "899700218896",
+    "account_name": "Sophie Martin",
+    "is_proven": False,
+    "obstacle": None,
+    "pass_action": None,
+    "error": None,
+    "tries_left": None,
+    "wait_minutes": None,
+    "action": "/signin/abc/login",
+    "confirm_action": "/signin/abc/link-confirm",
+    "decline_action": "/signin/abc/link-decline",
+    "cancel_action": "/signin/abc/cancel",
+    "providers": ({"label": "Office 365", "url": "/signin/abc/upstream/office"},),
+    "passkey_action": "/signin/abc/passkey-login",
+    "passkey_options": None,
+    "is_shared": False,
+}
+MY_LINKS: Mapping[str, Any] = {
+    "linked": [
+        {"connector": "siege", "label": "siege", "since": "12 mai 2026 10:00", "is_own": False},
+        {"connector": "psc", "label": "Pro Santé Connect", "since": "1 juin 2026 08:12", "is_own": True},
+    ],
+    "linkable": [{"connector": "office", "label": "Office 365"}],
+    "is_fresh": True,
+    "error": None,
+    "upstream": None,
+    "notice": None,
 }
 MY_FACTORS: Mapping[str, Any] = {
     "factors": FACTORS[:2],
@@ -383,6 +440,16 @@ FACTOR_PAGES: tuple[Page, ...] = (
             "skip_action": "/skip",
         },
     ),
+    Page(
+        "factor-upstream",
+        "factor.html",
+        {
+            **FACTOR,
+            "kind": None,
+            "others": [{"value": "upstream", "kind": "upstream", "label": "Office 365", "hint": ""}],
+            "upstream": {"label": "Office 365", "problem": "upstream_assurance"},
+        },
+    ),
     Page("factor-choose", "factor.html", {**FACTOR, "kind": None, "others": WAYS[2:], "client_name": None, "cancel_action": None}),
     *(Page(f"factor-{error}", "factor.html", {**FACTOR, "error": error, "tries_left": 2}) for error in CODE_ERRORS),
     Page("factor-waits", "factor.html", {**FACTOR, "error": "wrong_code", "tries_left": 0, "wait_minutes": 1}),
@@ -430,7 +497,7 @@ FACTOR_PAGES: tuple[Page, ...] = (
     Page(
         "factors-empty",
         "factors.html",
-        {**MY_FACTORS, **UNKNOWN_PLACE, "factors": [], "recovery": {"count": 0, "made": None, "is_few": False}},
+        {**MY_FACTORS, **UNKNOWN_PLACE, "factors": [], "recovery": None},
     ),
     Page(
         "factors-extreme",
@@ -491,11 +558,27 @@ PAGES: tuple[Page, ...] = (
     Page("signin-throttled-one", "signin.html", {**SIGNIN, "error": "throttled", "identifier": "sophie.martin", "wait_minutes": 1}),
     Page("signin-throttled-day", "signin.html", {**SIGNIN, "error": "throttled", "identifier": "sophie.martin", "wait_minutes": 1381}),
     Page("signin-locked", "signin.html", {**SIGNIN, "error": "throttled", "identifier": "sophie.martin", "wait_minutes": 0}),
+    Page("signin-providers", "signin.html", {**SIGNIN, "providers": PROVIDERS, "passkey_options": ASSERTION}),
+    Page("signin-providers-lead", "signin.html", {**SIGNIN, "providers": PROVIDERS, "providers_lead": True, "passkey_options": ASSERTION}),
+    Page("signin-providers-extreme", "signin.html", {**SIGNIN, **EXTREME, "providers": LONG_PROVIDERS, "providers_lead": True}),
+    *(
+        Page(f"signin-{code}", "signin.html", {**SIGNIN, "providers": PROVIDERS, "upstream": {"label": "Office 365", "problem": code}})
+        for code in UPSTREAM_PROBLEMS
+    ),
+    Page("signin-upstream-lapsed", "signin.html", {**SIGNIN, "providers": PROVIDERS, "notice": "upstream_lapsed"}),
+    Page("onward", "onward.html", {"to_url": "#main", "label": "Office 365"}),
+    Page("onward-extreme", "onward.html", {**EXTREME, "to_url": "#main", "label": LONG_PROVIDERS[0]["label"]}),
+    Page("onward-here", "onward.html", {"to_url": "#main", "label": None}),
     Page("signin-passkey", "signin.html", {**SIGNIN, "passkey_options": ASSERTION}),
     Page("signin-passkey-shared", "signin.html", {**SIGNIN, "passkey_options": ASSERTION, "is_shared": True}),
     *(
         Page(f"signin-{code}", "signin.html", {**SIGNIN, "passkey_options": ASSERTION, "error": "passkey", "told": code})
         for code in PASSKEY_PROBLEMS
+    ),
+    *(Page(f"signin-{error}", "signin.html", {**SIGNIN, "error": error}) for error in WINDOWS_ERRORS),
+    *(
+        Page(f"signin-windows-{told}", "signin.html", {**SIGNIN, "error": "windows_not_usable", "told": told})
+        for told in ("directory_locked", "directory_expired", "directory_disabled")
     ),
     Page("signin-form-expired", "signin.html", {**SIGNIN, "error": "form_expired", "identifier": "sophie.martin"}),
     *(
@@ -520,18 +603,47 @@ PAGES: tuple[Page, ...] = (
     Page("passkey", "passkey.html", PASSKEY),
     Page("passkey-refused", "passkey.html", {**PASSKEY, "error": "passkey_already_enrolled", "label": "Mon téléphone"}),
     Page("passkey-extreme", "passkey.html", {**PASSKEY, **EXTREME, "error": "other", "label": "M" * 80, "is_passwordless": False}),
+    Page("link", "link.html", {**LINK, "passkey_options": ASSERTION}),
+    Page("link-shared", "link.html", {**LINK, "is_shared": True, "cancel_action": None, "passkey_options": None, "providers": ()}),
+    Page("link-confirm", "link.html", {**LINK, "is_proven": True}),
+    Page("link-extreme", "link.html", {**LINK, **EXTREME, "is_proven": True, "account_name": EXTREME_NAME, "shown_name": EXTREME_NAME}),
+    *(
+        Page(f"link-{obstacle.replace('_', '-')}", "link.html", {**LINK, "is_proven": True, "obstacle": obstacle})
+        for obstacle in ("linked_to_another", "linked_already")
+    ),
+    *(
+        Page(f"link-{obstacle.replace('_', '-')}", "link.html", {**LINK, "is_proven": True, "obstacle": obstacle})
+        for obstacle in ("enrolment_needs_trusted_zone", "enrolment_shared_zone", "enrolment_needs_factor")
+    ),
+    Page(
+        "link-pass",
+        "link.html",
+        {**LINK, "is_proven": True, "obstacle": "enrolment_needs_pass", "pass_action": "/signin/abc/link-pass", "error": "pass_not_valid"},
+    ),
+    Page("links", "links.html", MY_LINKS),
+    Page("links-none", "links.html", {**MY_LINKS, "linked": [], "is_fresh": False, "notice": "unlinked"}),
+    Page("links-last", "links.html", {**MY_LINKS, **EXTREME, "linkable": [], "error": "last_way_in"}),
+    Page("links-refused", "links.html", {**MY_LINKS, "upstream": {"label": "Office 365", "problem": "linked_to_another"}}),
+    Page("links-unreachable", "links.html", {**MY_LINKS, "upstream": {"label": "Office 365", "problem": "upstream_unreachable"}}),
     Page(
         "select-account",
         "select_account.html",
         {"account_name": "Sophie Martin", "continue_action": "/signin/abc/continue", "other_action": "/signin/abc/other"},
     ),
-    Page(
-        "choose-establishment",
-        "choose_establishment.html",
-        {**UNKNOWN_PLACE, "choices": CHOICES, "action": "/signin/abc/establishment", "cancel_action": "/signin/abc/cancel"},
+    *(
+        Page(name, "choose_establishment.html", {**UNKNOWN_PLACE, **CHOOSE, "chooser": shown})
+        for name, shown in (
+            ("choose-establishment", chooser(*CHOICES, total=3)),
+            ("choose-establishment-of-many", chooser(CHOICES[0], total=400)),
+            ("choose-establishment-found", chooser(*CHOICES, total=400, typed="les", left_out=37)),
+            ("choose-establishment-not-found", chooser(total=400, typed="Trifouillis")),
+            ("choose-establishment-all", chooser(*ALL_CHOICES, total=61, wants_all=True)),
+        )
     ),
     Page("change-password", "change_password.html", PASSWORD),
     Page("change-password-forced", "change_password.html", {**PASSWORD, "is_forced": True, "asks_current": False, "cancel_action": None}),
+    Page("change-password-reset", "change_password.html", {**PASSWORD, "is_forced": True, "is_reset": True, "asks_current": False}),
+    Page("change-password-old", "change_password.html", {**PASSWORD, "is_forced": True, "is_old": True, "asks_current": False}),
     Page("change-password-shared", "change_password.html", {**PASSWORD, "is_shared": True}),
     Page("change-password-wrong", "change_password.html", {**PASSWORD, "problems": ["wrong_current"]}),
     Page(
@@ -549,7 +661,7 @@ PAGES: tuple[Page, ...] = (
         "consent.html",
         {
             "client_name": "NetSoins",
-            "scopes": ["openid", "profile", "email", "phone", "address", "establishment", "offline_access", "planning"],
+            "scopes": ["openid", "profile", "email", "phone", "address", "establishment", "establishments", "offline_access", "planning"],
             "action": "/signin/abc/consent",
             "cancel_action": "/signin/abc/cancel",
         },
@@ -603,7 +715,9 @@ PAGES: tuple[Page, ...] = (
         for notice in ("password_changed", "session_ended", "establishment_changed", "device_ended")
     ),
     Page(
-        "account-empty", "account.html", {**ACCOUNT, **UNKNOWN_PLACE, "attachments": [], "choices": [], "sessions": ACCOUNT["sessions"][:1]}
+        "account-empty",
+        "account.html",
+        {**ACCOUNT, **UNKNOWN_PLACE, "attachments": [], "chooser": chooser(total=0), "sessions": ACCOUNT["sessions"][:1]},
     ),
     Page("help", "help.html", {"hosts": ["id.tilleuls.example"]}),
     Page(
@@ -613,6 +727,15 @@ PAGES: tuple[Page, ...] = (
     ),
     Page("help-nowhere", "help.html", {**UNKNOWN_PLACE, "hosts": []}),
     *FACTOR_PAGES,
+    *administrators.PAGES,
+    *audit.PAGES,
+    *console_places.PAGES,
+    *people.PAGES,
+    *help.PAGES,
+    *own_resets.PAGES,
+    *resets.PAGES,
+    *cuts.PAGES,
+    *trail.PAGES,
 )
 
 
@@ -639,6 +762,7 @@ def environment(language: str) -> Environment:
         compiled.seek(0)
         translations = Translations(compiled)
     made.install_gettext_translations(translations, newstyle=True)  # type: ignore[attr-defined]  # added by the extension
+    made.globals["profile_name"] = lambda code: profile_name(code, translations.gettext)
     return made
 
 
@@ -678,13 +802,14 @@ class PreviewHandler(BaseHTTPRequestHandler):
         if not path.is_relative_to(static) or path.suffix not in types or not path.is_file():
             self.send_error(404)
             return
-        self._answer(path.read_bytes(), types[path.suffix])
+        self._answer(path.read_bytes(), types[path.suffix], cached="max-age=60")
 
-    def _answer(self, body: bytes, content_type: str) -> None:
+    def _answer(self, body: bytes, content_type: str, cached: str = "no-store") -> None:
         self.send_response(200)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Content-Security-Policy", CSP)
+        self.send_header("Cache-Control", cached)
         self.end_headers()
         self.wfile.write(body)
 

@@ -21,7 +21,7 @@ STOP_SECONDS = 15.0
 def free_port() -> int:
     """A loopback port that was free a moment ago, and that no outgoing connection will be given (those begin at 32768)."""
     while True:
-        port = random.randrange(20_000, 32_000)
+        port = random.SystemRandom().randrange(20_000, 32_000)
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))

@@ -63,7 +63,8 @@ class RedisServer:
     def remembered(self) -> dict[bytes, bytes]:
         """All that it holds, as `put_back` takes it."""
         with self.client() as client:
-            return {key: client.dump(key) for key in client.keys("*")}  # type: ignore[misc]
+            found: dict[bytes, bytes | None] = {key: client.dump(key) for key in client.keys("*")}  # type: ignore[misc]
+        return {key: dumped for key, dumped in found.items() if dumped is not None}  # one may have passed meanwhile
 
     def put_back(self, remembered: dict[bytes, bytes]) -> None:
         """Hold exactly what it held then, as a replica that had not followed does once it is the master."""

@@ -78,8 +78,8 @@ class SmsGateway:
         return [asked.json["text"] for asked in self.asked]
 
     def code(self) -> str:
-        """The code in the newest text."""
-        return self.texts[-1][:6]
+        """The code in the newest text that holds one: notices come among them, in no order."""
+        return next(text[:6] for text in reversed(self.texts) if text[:6].isdigit())
 
     def http(self, **override: Any) -> dict[str, Any]:
         """The `sms.http` section for it."""
@@ -90,7 +90,7 @@ class SmsGateway:
             "body": {"to": "{to}", "from": "{sender}", "text": "{text}", "reference": "{id}"},
             "secret": f"file:{self.folder / 'sms.secret'}",
             "ca_file": str(self.authority.ca_file),
-            "timeout": "1s",
+            "timeout": "10s",
             **override,
         }
 

@@ -60,7 +60,7 @@ class SmtpServer:
             "security": {"clear": "none"}.get(self.mode, self.mode),
             "ca_file": str(self.authority.ca_file),
             "sender": "connexion@vestibule.example",
-            "timeout": "2s",
+            "timeout": "10s",
             **(login if self.mode != "clear" else {}),
             **override,
         }

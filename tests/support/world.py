@@ -28,6 +28,7 @@ from tests.support.browser import Browser
 from tests.support.cast import LANS, PASSWORD, PEOPLE, Person, Registered, clients, settle
 from tests.support.fixed_clock import FixedClock
 from tests.support.listener import Listener
+from tests.support.pens import pens_of
 from tests.support.relying_party import RelyingParty
 from tests.support.stores import Settings, Stores
 
@@ -186,6 +187,7 @@ def write_config(folder: Path, settings: Mapping[str, Any], stores: Settings) ->
         "issuer": ISSUER,
         "master_key": f"file:{folder / 'master.key'}",
         "server": {"hash_concurrency": 4, "workers": 1},
+        "egress": {"networks": ["127.0.0.0/8", "::1/128"]},  # where the applications of these tests live
         **stores,
     }
     for key, value in settings.items():
@@ -197,7 +199,8 @@ def write_config(folder: Path, settings: Mapping[str, Any], stores: Settings) ->
 
 def open_database(config: Config) -> Database:
     """A Database of a world, as another process has it."""
-    return Database.of(config.database.model_copy(update={"busy_timeout": timedelta(seconds=10)}), pool_size=4)
+    settings = config.database.model_copy(update={"busy_timeout": timedelta(seconds=10)})
+    return Database.of(settings, pool_size=4, pens=pens_of(config))
 
 
 def furnish(folder: Path, clock: FixedClock, listener: Listener, *, stores: Stores) -> Furniture:
