@@ -6,6 +6,7 @@ until the person has chosen theirs.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 
 import structlog
 
@@ -19,6 +20,7 @@ from idp.desk.reset_facts import LOCAL, ResetRefused
 from idp.endings import Cause, end_account_access
 from idp.people import factors, passwords
 from idp.signals import Occasion, credential_changed
+from idp.signin.directories import password_set_at
 from idp.store.base import Account, Reset
 from idp.store.database import Database, Transaction
 
@@ -27,11 +29,12 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What is ready to be written: the hash of a password that nobody knows, and a directory's interim one, sealed."""
+    """What is ready to be written: the hash of a password that nobody knows, and a directory's interim one, sealed; since when it holds that."""
 
     unusable: str | None = None
     sealed: bytes | None = None
     reached: Reached | None = None
+    set_at: datetime | None = None
 
     def __repr__(self) -> str:
         return "Prepared(…)"
@@ -74,7 +77,7 @@ class Carrying:
         except SourceMisbehaved as error:
             self.abandon(reset, Prepared(reached=found), author)
             raise self._refused(reset, Reason.DIRECTORY_MISBEHAVED, error.detail) from error
-        return Prepared(unusable, sealed, found)
+        return Prepared(unusable, sealed, found, password_set_at(found.directory, found.link.subject))
 
     def write(self, tx: Transaction, reset: Reset, account: Account, prepared: Prepared, *, author: Author) -> dict[str, int]:
         """End the old means, and every Session and Grant with them; how much ended."""
@@ -83,7 +86,10 @@ class Carrying:
         tx.passes.end_unused(account.id, now)  # what was handed over earlier opens nothing any more
         if reset.kind != "factor":
             if prepared.reached is not None:
-                tx.links.change_password(prepared.reached.link.connector, prepared.reached.link.subject, now)
+                link = prepared.reached.link
+                tx.links.change_password(link.connector, link.subject, now)
+                if prepared.set_at is not None:
+                    tx.links.change(link.connector, link.subject, password_set_at=prepared.set_at)
                 occasion = Occasion.by(author, Reason.CREDENTIAL_CHANGED)
                 credential_changed(tx, account.id, "password", change="update", occasion=occasion, clock=self._clock)
             if prepared.unusable is not None and (reset.source == LOCAL or tx.people.password(account.id) is not None):

@@ -6,6 +6,7 @@ named, so that its work tells nothing. Opens nothing (idp/composition/sources.py
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 import structlog
 
@@ -92,6 +93,19 @@ class Directories:
         """Let go of their connections."""
         for directory in self:
             directory.close()
+
+
+def password_set_at(directory: Directory, subject: str) -> datetime | None:
+    """When a directory says that the password was set which it has just taken from us: its next word on the person is then no news.
+
+    None when it does not say, or answers no more: then they will be asked to sign in once more.
+    """
+    try:
+        identity = directory.find(subject)
+    except (SourceUnreachable, SourceMisbehaved) as away:
+        log.warning("password_instant_unknown", connector=directory.name, detail=away.detail)
+        return None
+    return identity.password_set_at if identity is not None else None
 
 
 def _ask(directory: Directory, identifier: str, password: str, gate: Gate) -> Recognition:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import structlog
 
-from connectors.base import ChangeProblem, ChangeRefused, Directory, PersonNotUsable, SourceMisbehaved, SourceUnreachable, TryWithheld
+from connectors.base import ChangeProblem, ChangeRefused, PersonNotUsable, SourceMisbehaved, SourceUnreachable, TryWithheld
 from idp.audit import Author, Event, EventType, Origin, Reason
 from idp.clock import Clock
 from idp.crypto import PasswordHasher
@@ -23,7 +23,7 @@ from idp.errors import Refused
 from idp.signals import Occasion, credential_changed
 from idp.signin.bind_gate import Bearer, BindGates
 from idp.signin.devices import Tell
-from idp.signin.directories import Directories
+from idp.signin.directories import Directories, password_set_at
 from idp.signin.linking import Linking
 from idp.signin.local import CONNECTOR, Candidate, verify
 from idp.signin.throttle import LoginThrottle, TryKeys
@@ -192,7 +192,7 @@ class PasswordChange:
             raise self._refused(account_id, unreachable, ["directory_unreachable"], origin=origin, connector=connector) from away
         self._throttle.clear(keys)
         self._throttle.begin_anew(connector, link.subject)
-        set_at = _set_at(directory, link.subject)
+        set_at = password_set_at(directory, link.subject)
         now = self._clock.now()
         author = Author(f"account:{account_id}", origin)
         with self._database.write() as tx:
@@ -299,16 +299,3 @@ def _personal_words(tx: Transaction, account: Account) -> tuple[str, ...]:
     places = (tx.establishments.get(attachment.establishment_id) for attachment in tx.people.attachments(account.id))
     found = [value for _, value, _ in tx.people.identifiers(account.id)]
     return (account.given_name, account.family_name, account.email or "", *found, *(place.name for place in places if place))
-
-
-def _set_at(directory: Directory, subject: str) -> datetime | None:
-    """When the directory says that the password was set which it has just taken: its next word on the person is then no news.
-
-    None when it does not say, or answers no more: then they will be asked to sign in once more.
-    """
-    try:
-        identity = directory.find(subject)
-    except (SourceUnreachable, SourceMisbehaved) as away:
-        log.warning("password_instant_unknown", detail=away.detail)
-        return None
-    return identity.password_set_at if identity is not None else None

@@ -66,6 +66,7 @@ def test_nurse_of_a_directory_is_let_in_by_neither_password_until_she_has_chosen
         (link,) = tx.links.of_account(account.id)
         assert tx.sessions.open_of(account.id) == ()
     assert link.password_changed_at == world.clock.now()
+    assert world.events("password.set_elsewhere") == [], "the desk's own change is no news"
     assert world.last_event("reset.issued")["connector"] == "annuaire"
 
 
