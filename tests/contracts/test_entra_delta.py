@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from connectors.entra.settings import EntraSettings
 from connectors.entra.subscription import Notifications
 from tests.support.ears import Ears, listening
 from tests.support.entra import Entra
+from tests.support.entra_credential import make_certificate
 from tests.support.entra_people import OTHER_TENANT, SECRET, TENANT, Group, Person
 from tests.support.fixed_clock import FixedClock
 
@@ -230,6 +232,17 @@ def test_token_of_ours_that_ended_is_asked_for_again(entra: Entra, opened: Open,
     entra.graph.tokens.clear()
     assert people.find(nadia.subject) is not None
     assert len(entra.graph.tokens) == 1
+
+
+def test_certificate_gets_our_token_and_no_secret_is_sent(entra: Entra, opened: Open, clock: FixedClock, tmp_path: Path) -> None:
+    made = make_certificate(tmp_path, ends_at=clock.now() + timedelta(days=200))
+    entra.registration.secrets.clear()
+    entra.registration.certificates[made.thumbprint] = made.public_key
+    with listening(opened(client_secret=None, certificate=str(made.file))) as ears:
+        first_round(ears)
+    forms = [form for _, path, form in entra.requests if path.endswith("/token")]
+    assert forms
+    assert all("client_assertion" in form and "client_secret" not in form for form in forms)
 
 
 def test_application_that_is_refused_is_told(entra: Entra, opened: Open) -> None:

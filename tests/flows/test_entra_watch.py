@@ -10,18 +10,15 @@ from typing import Any
 import httpx
 import pytest
 
-from idp.audit import Author, Origin
-from idp.composition.sources import people_source
-from idp.lifecycle.reconcile import Reconciler
 from idp.work import Worker
 from tests.conftest import MakeWorld
+from tests.support.console_agent import console_agent
 from tests.support.entra import Entra
 from tests.support.entra_door import NAME, account_of, come_in, open_door, provider_settings
 from tests.support.entra_people import SECRET, Group, Person
 from tests.support.listener import Listener
 from tests.support.operator import Operator
 from tests.support.processes import wait_until
-from tests.support.unwatched import Unwatched
 from tests.support.world import SignedIn, World
 
 NURSES, CLOUD = (f"9a1d0000-0000-4000-8000-00000000000{number}" for number in (1, 2))
@@ -233,7 +230,8 @@ def test_notices_of_a_provider_that_has_none_are_nobodys(called: World) -> None:
 # People who leave all at once wait for a human
 
 
-def test_mass_is_held_and_ends_when_a_human_confirms_it(make_home: MakeHome, entra: Entra) -> None:
+@pytest.mark.parametrize("where", ["command", "console"])
+def test_mass_is_held_and_ends_when_a_human_confirms_it(make_home: MakeHome, entra: Entra, where: str) -> None:
     world = make_home(sync={"brake_people": 1, "brake_percent": 100})
     nadia, omar = entra.person("nadia"), entra.person("omar")
     come_in(world, entra, establishment="tilleuls")
@@ -246,13 +244,18 @@ def test_mass_is_held_and_ends_when_a_human_confirms_it(make_home: MakeHome, ent
         assert not is_out(world, omar)
     run = run_of(world)
     assert run is not None
-    author, linking = Author("operator:test", Origin("0123456789", "local")), world.application.linking
-    with people_source(world.application, NAME) as people:
-        assert people is not None
-        reconciler = Reconciler(world.database, people, linking, settings=world.config.sync, author=author, clock=world.clock)
-        report = reconciler.confirm(run, Unwatched())
-    assert (report.state, report.counts["ended"]) == ("confirmed", 1)
+    if where == "command":
+        operator = Operator(world.config_path, clock=world.clock)
+        assert f"the run {run} of" in operator.do("sync", NAME, "--waiting")
+        assert "1 people ended as confirmed, 0 kept" in operator.do("sync", NAME, "--confirm", run)
+    else:
+        admin = console_agent(world)
+        page = admin.get(f"/admin/connectors/{NAME}")
+        assert account_of(world, omar).family_name in page.text
+        admin.get(next(href for href, _text in page.document.links if href.endswith("/confirm")))
+        assert admin.submit("changes", button="confirm").url.endswith("?done=confirmed")
     assert is_out(world, omar)
+    assert run_of(world) is None
 
 
 def test_operator_names_a_provider_that_is_listened_to_as_a_directory(
