@@ -31,6 +31,7 @@ from idp.config import MICROS, load
 from idp.desk.reset_keeper import ResetKeeper
 from idp.endings import Cause, end_session
 from idp.errors import Refused, StoreUnavailable
+from idp.lifecycle.clocks_ahead import ClocksAhead
 from idp.lifecycle.last_days import EVERY, LastDays
 from idp.messages.alerts import Alerts
 from idp.messages.messenger import CHANNELS
@@ -97,6 +98,7 @@ class Worker:
         self.messenger = messenger(application)
         notary = Notary.of(application.keyring)
         self.last_days = LastDays(self.database, self.clock)
+        self.clocks_ahead = ClocksAhead(self.database, self.clock, staleness_bound=application.config.standing.staleness_bound)
         self.sealer = Sealer(self.database, notary, self.clock)
         self.purge = Purge(self.database, notary, self.clock, settings=application.config.audit)
         self.streamer = Streamer(self.database, open_sinks(application.config), self.clock)
@@ -113,6 +115,7 @@ class Worker:
             Job("send_messages", timedelta(seconds=TICK_SECONDS), self.sender.run_once, now),
             Job("measure", timedelta(seconds=10), self.measure, now, is_single=False),
             Job("end_last_days", EVERY, self.end_last_days, now),
+            Job("clocks_ahead", minute, self.clocks_ahead.run_once, now),
             Job("end_overdue_sessions", minute, self.end_overdue_sessions, now),
             Job("sweep_ephemeral", minute, application.ephemeral.sweep, now, is_single=False),
             Job("clear_answers", minute, self.clear_answers, now),

@@ -57,6 +57,14 @@ class Links:
         query = update(t).where(t.c.connector == connector, t.c.subject.in_(subjects), t.c.word_at < at)
         self._connection.execute(query.values(word_at=at))
 
+    def is_heard_after(self, instant: datetime) -> bool:
+        """Whether any word is of later than that."""
+        return self._connection.execute(select(t.c.account_id).where(t.c.word_at > instant).limit(1)).first() is not None
+
+    def take_back(self, later_than: datetime, *, at: datetime) -> int:
+        """Words of later than that are of `at` from now on; how many."""
+        return self._connection.execute(update(t).where(t.c.word_at > later_than).values(word_at=at)).rowcount
+
     def past_their_end(self, connector: str, now: datetime, *, limit: int) -> tuple[Link, ...]:
         """Those whom a directory let in at its last word and whose account has ended by itself since, the earliest first; none who are held."""
         query = select(*_COLUMNS).where(

@@ -26,7 +26,7 @@ from tests.support.scim_source import ScimSource, scim_settings
 from tests.support.set_receiver import Receiver, hearing
 from tests.support.slapd import Slapd
 from tests.support.watched_world import cuts, held_run, metric, sign_in
-from tests.support.world import World
+from tests.support.world import SignedIn, World
 
 AUTHOR = Author("operator:test", Origin("0123456789", "local"))
 
@@ -99,6 +99,24 @@ def test_disabled_person_is_cut_although_a_clock_that_was_a_year_ahead_let_them_
     (found,) = cuts(homes)
     assert found.cause == "directory_disabled"
     assert here.party.refresh(here.tokens.refresh).status_code == 400
+
+
+def test_disabled_person_is_out_within_the_bound_although_a_clock_was_a_year_ahead_and_nobody_listens(homes: World, slapd: Slapd) -> None:
+    here, other = sign_in(homes), sign_in(homes, "d.zoe")
+    known(homes, slapd, "d.claire", timedelta(days=365))
+    slapd.disable("d.claire")
+    assert here.party.refresh(here.tokens.refresh).status_code == 200, "her word counts as fresh"
+    worker = Worker(homes.application)
+    worker.run_due()
+    assert is_refused(here)
+    assert not is_refused(other)
+    with homes.database.read() as tx:
+        assert not tx.links.is_heard_after(homes.clock.now())
+
+
+def is_refused(here: SignedIn) -> bool:
+    """Whether the directory is asked, and what it says is followed."""
+    return here.party.userinfo(here.tokens.access).status_code == 401
 
 
 def poison(world: World) -> tuple[str, ...]:
