@@ -38,7 +38,6 @@ CUTS = 500
 ASKED_EVERY = 25  # of so many people one is asked for again afterwards, by every token that they had
 PATIENCE_SECONDS = 30.0
 PAUSE_SECONDS = (0.02, 0.12)  # between two departures: not in step with anything
-POLL_SECONDS = 300.0
 STAY = 5  # that everybody leaves is never believed
 STAGES = ("heard", "decided", "received")
 SEED = 20261123
@@ -185,7 +184,7 @@ def told(
     """The figures of departures that are over: times since the write, in ms, and since the stage before."""
     stages: dict[str, list[float]] = {stage: [] for stage in STAGES}
     steps: dict[str, list[float]] = {stage: [] for stage in STAGES}
-    polled = []
+    measured = 0
     database = Database.of(load(program.configuration).database, pool_size=1)
     try:
         with database.read() as tx:
@@ -200,16 +199,15 @@ def told(
         for stage, before, at in zip(STAGES, [began, *reached], reached, strict=False):
             stages[stage].append((at - began) * 1000)
             steps[stage].append((at - before) * 1000)
-        polled.append((POLL_SECONDS - began % POLL_SECONDS) * 1000)
+        measured += 1
     return {
         "title": leaving.title,
         "polls": leaving.polls,
         "cuts": len(people),
-        "measured": len(polled),
-        "lost": len(people) - len(polled),
+        "measured": measured,
+        "lost": len(people) - measured,
         "since_written": {stage: figures(values) for stage, values in stages.items()},
         "since_before": {stage: figures(values) for stage, values in steps.items()},
-        "polled_every_5_min": figures(polled),
         "alive_afterwards": alive(program, people),
     }
 
