@@ -1,5 +1,6 @@
 """Fixtures that every test may use. `world` is a furnished Vestibule on a fixed clock; `make_world(**settings)` one with other settings."""
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from jinja2 import FileSystemBytecodeCache
 from connectors.base import Arrival
 from connectors.entra.provider import EntraProvider
 from connectors.entra.settings import EntraSettings
+from idp.crypto import PasswordHasher
 from tests.support.browser import Browser
 from tests.support.entra import Entra, entra_serving
 from tests.support.entra_journey import CALLBACK, sign_in
@@ -58,6 +60,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = kept
 
 
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: the collector, which would go through all of it again and again, leaves it alone, and comes less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+
+
 def _depends_on_stores(item: pytest.Item) -> bool:
     is_browser = "browser" in item.path.relative_to(Path(__file__).parent).parts
     asked = WITH_STORES.intersection(getattr(item, "fixturenames", ()))
@@ -75,6 +84,24 @@ def plain_tracebacks() -> None:
     """What nobody configured prints a traceback in colours, with the value of every variable: a second and a half of computing each."""
     plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
     structlog.configure(processors=[structlog.contextvars.merge_contextvars, structlog.processors.add_log_level, plain])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def small_hashes() -> Iterator[None]:
+    """Hashes of this process take 64 KiB once: tests look at how many are computed. Programs that tests start compute theirs as they do elsewhere,
+    and so does a test that asks for `real_hashes`.
+    """
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in {"memory_kib": 64, "iterations": 1}.items():
+            patched.setitem(PasswordHasher.__init__.__kwdefaults__, name, value)
+        yield
+
+
+@pytest.fixture
+def real_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashes as they are computed elsewhere."""
+    for name, value in {"memory_kib": 19_456, "iterations": 2}.items():
+        monkeypatch.setitem(PasswordHasher.__init__.__kwdefaults__, name, value)
 
 
 @pytest.fixture

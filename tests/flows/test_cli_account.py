@@ -90,6 +90,7 @@ def test_operator_adds_demo_accounts_only_when_the_configuration_allows(operator
     assert "demo: true" in operator.refused("account", "add", "--username", "autre", "--demo")
 
 
+@pytest.mark.usefixtures("real_hashes")
 def test_operator_sets_a_one_time_password_that_is_shown_once_and_must_change(operator: Operator) -> None:
     account_id = add(operator)
     password = operator.do("account", "set-password", "mdupont", "--generate").strip()

@@ -235,7 +235,7 @@ class Slapd(LdapServer):
     def load(self, ldif: str) -> None:
         """Add many entries at once, offline (slapadd), and start again."""
         self.stop()
-        self._slapadd(ldif)
+        self._slapadd(ldif, "-q")
         self.start()
 
     def _connection(self, dn: str, password: str) -> Any:
@@ -270,9 +270,10 @@ class Slapd(LdapServer):
         self.stop()
         shutil.copyfile(self.folder / "db" / "data.mdb", self.folder / "initial.mdb")
 
-    def _slapadd(self, ldif: str) -> None:
+    def _slapadd(self, ldif: str, *how: str) -> None:
+        """Quick (`-q`) makes a file of the whole `maxsize`, which each reset would read and write again."""
         path = self.folder / "entries.ldif"
         path.write_text(ldif, encoding="utf-8")
-        command = [program("slapadd", "slapd"), "-q", "-f", self.folder / "slapd.conf", "-l", path]
+        command = [program("slapadd", "slapd"), *how, "-f", self.folder / "slapd.conf", "-l", path]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, done.stderr
