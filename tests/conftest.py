@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import structlog
 from flask import Flask
+from hypothesis import HealthCheck, settings
 from jinja2 import FileSystemBytecodeCache
 
 from connectors.base import Arrival
@@ -41,6 +42,9 @@ MakeRoom = Callable[..., Messaging]
 # A test that asks for none of these, or that asks for the embedded files (mark `sqlite`), says nothing about the second pair of stores.
 WITH_STORES = frozenset({"make_world", "live", "operator", "stores"})
 PAIRS = ("sqlite", "postgresql")
+# How long an example takes, or is drawn for, says how busy the machine is: a fifth of a second each is refused otherwise.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -53,6 +57,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Slow files first, so that no worker is left alone with one at the end. On the second pair, only the tests that it can change."""
     slow = {item.path for item in items if item.get_closest_marker("slow") is not None}
     items.sort(key=lambda item: item.path not in slow)
+    for item in items:
+        if "samba_domain" in getattr(item, "fixturenames", ()) and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(600))  # the first one makes the domain of the day, and those of other workers wait for it
     if config.getoption("--stores") == PAIRS[0]:
         return
     kept = [item for item in items if _depends_on_stores(item)]

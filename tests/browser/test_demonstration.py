@@ -120,7 +120,7 @@ def test_an_administrator_is_asked_a_code_even_inside_and_is_cut_when_an_operato
         page.reload()
         return page.locator("#notice").count() == 1
 
-    wait_until(is_cut, seconds=20, log=demo.log)
+    wait_until(is_cut, seconds=60, log=demo.log)
     expect(page.locator("#notice")).to_contain_text("fermée par le service de connexion")
 
 

@@ -205,7 +205,7 @@ def test_writers_do_not_wait_for_one_another(on_postgresql: Place, clock: FixedC
     def hold(_: int) -> None:
         with database.write() as tx:
             tx.events.append(an_event(clock))
-            barrier.wait(10)  # all four are in a transaction that has written a line
+            barrier.wait(60)  # all four are in a transaction that has written a line
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(hold, range(4)))

@@ -33,18 +33,18 @@ def test_waiting_threads_share_a_sync_that_began_after_they_asked(log: LogSync, 
     def slow(descriptor: int) -> None:
         syncs.append(descriptor)
         begun.set()
-        assert release.wait(10)
+        assert release.wait(60)
 
     monkeypatch.setattr(os, "fdatasync", slow)
     first = threading.Thread(target=log.wait)
     first.start()
-    assert begun.wait(10)
+    assert begun.wait(60)
     others = [threading.Thread(target=log.wait) for _ in range(8)]
     for thread in others:
         thread.start()
     release.set()
     for thread in (first, *others):
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()
     # The first one's sync may have missed the others' frames: at least one more, and far fewer than one each.
     assert 2 <= len(syncs) <= 9

@@ -114,13 +114,13 @@ def test_guard_refuses_at_once_when_too_many_wait(guard: Guard) -> None:
 
     def hold() -> str:
         with guard.passage():
-            entered.wait(5)
-            leave.wait(5)
+            entered.wait(60)
+            leave.wait(60)
             return "answered"
 
     with ThreadPoolExecutor(2) as threads:
         held = [threads.submit(hold) for _ in range(2)]
-        entered.wait(5)
+        entered.wait(60)
         assert ask(guard) == "busy"
         leave.set()
         assert [future.result() for future in held] == ["answered", "answered"]
@@ -192,13 +192,13 @@ def test_guard_does_not_prolong_the_pause_when_requests_that_were_under_way_fail
 
     def late() -> None:
         with guard.passage():
-            entered.wait(5)
-            leave.wait(5)
+            entered.wait(60)
+            leave.wait(60)
             raise SourceUnreachable("no answer", trouble="timeout")
 
     with ThreadPoolExecutor(1) as threads:
         held = threads.submit(late)
-        entered.wait(5)
+        entered.wait(60)
         for _ in range(3):
             fail(guard)
         clock.advance(PAUSE - timedelta(seconds=1))
@@ -212,7 +212,7 @@ def test_nobody_waits_when_somebody_has_been_inside_for_long(clock: FixedClock) 
     patient = Guard("annuaire", clock, concurrency=2, failures=3, pause=PAUSE, slot_wait=timedelta(seconds=60))
     with patient.passage(), ThreadPoolExecutor(1) as elsewhere:
         clock.advance(timedelta(milliseconds=600))
-        assert elsewhere.submit(ask, patient).result(timeout=10) == "busy"
+        assert elsewhere.submit(ask, patient).result(timeout=30) == "busy"
 
 
 def test_guard_leaves_the_source_alone_for_as_long_as_it_asked(guard: Guard, clock: FixedClock) -> None:

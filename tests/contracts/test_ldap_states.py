@@ -97,7 +97,7 @@ def _expire(directory: LdapDirectory, slapd: Slapd, **policy: str) -> None:
     """Claire changes her password, and it gets too old."""
     directory.change_password(slapd.subject("d.claire"), PASSWORD, new=NEW)
     slapd.set_policy(pwdMaxAge="1", **policy)
-    wait_until(lambda: not slapd.can_bind(slapd.dn("d.claire"), NEW) or "pwdGraceAuthNLimit" in policy, seconds=10)
+    wait_until(lambda: not slapd.can_bind(slapd.dn("d.claire"), NEW) or "pwdGraceAuthNLimit" in policy, seconds=60)
 
 
 def test_person_must_change_when_the_password_has_expired(directory: LdapDirectory, slapd: Slapd) -> None:
@@ -133,7 +133,7 @@ def test_lock_passes_by_itself_when_the_policy_says_how_long(directory: LdapDire
 def test_bind_is_believed_when_a_lock_has_passed(slapd: Slapd) -> None:
     slapd.set_policy(pwdLockoutDuration="1")
     slapd.lock("d.claire")
-    wait_until(lambda: slapd.can_bind(slapd.dn("d.claire"), PASSWORD), seconds=10)
+    wait_until(lambda: slapd.can_bind(slapd.dn("d.claire"), PASSWORD), seconds=60)
     directory = slapd.directory(password_policy=None)
     assert directory.authenticate("d.claire", PASSWORD).state is State.USABLE
     directory.close()

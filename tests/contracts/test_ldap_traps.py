@@ -24,7 +24,7 @@ from tests.support.ldap_server import IMPATIENT
 from tests.support.processes import free_port
 from tests.support.slapd import LIMITS, PASSWORD, PEOPLE, ROOT_PASSWORD, SERVICE, SERVICE_PASSWORD, Slapd
 
-SECOND = timedelta(seconds=1)
+BRIEF = timedelta(seconds=4)
 TYPED = "Typed-Secret-Lagune-88"
 NEW = "New-Secret-Lagune-99"
 SHORT = "court-7x"
@@ -39,7 +39,7 @@ def directory(slapd: Slapd) -> Iterator[LdapDirectory]:
 
 def clear_wire(port: int) -> Wire:
     address = parse_server(f"ldap://127.0.0.1:{port}", start_tls=False)
-    return Wire(address, None, connect_timeout=SECOND, receive_timeout=SECOND)
+    return Wire(address, None, connect_timeout=BRIEF, receive_timeout=BRIEF)
 
 
 def test_trap_tls_is_not_verified_by_default(slapd: Slapd, tmp_path: Path) -> None:
@@ -137,8 +137,8 @@ def test_trap_referrals_carry_the_password_to_strangers(slapd: Slapd) -> None:
         wire.drop()
         assert visits == []
         code = (
-            "import sys, ldap3; s = ldap3.Server('127.0.0.1', port=int(sys.argv[1]), get_info=ldap3.NONE, connect_timeout=2);"
-            "ldap3.Connection(s, 'uid=x,dc=test', 'x', receive_timeout=2, fast_decoder=False).bind()"
+            "import sys, ldap3; s = ldap3.Server('127.0.0.1', port=int(sys.argv[1]), get_info=ldap3.NONE, connect_timeout=10);"
+            "ldap3.Connection(s, 'uid=x,dc=test', 'x', receive_timeout=10, fast_decoder=False).bind()"
         )
         subprocess.run([sys.executable, "-c", code, str(port)], capture_output=True, timeout=30, check=False)
         assert visits, "by default it visits whoever the referral names"
@@ -167,7 +167,7 @@ def answering(respond: Callable[[bytes], bytes], visits: list[bytes]) -> Iterato
             except TimeoutError:
                 continue
             with client:
-                client.settimeout(2)
+                client.settimeout(5)
                 with suppress(OSError):
                     message = client.recv(65536)
                     visits.append(message)
@@ -204,7 +204,7 @@ def test_trap_receive_timeout_must_be_whole_seconds(slapd: Slapd) -> None:
     with pytest.raises(Exception, match="integer"):
         connection.open()
     connection.socket.close()
-    directory = slapd.directory(receive_timeout="500ms", connect_timeout="700ms")
+    directory = slapd.directory(receive_timeout="4500ms", connect_timeout="4700ms")
     assert directory.authenticate("d.claire", PASSWORD)
     directory.close()
 

@@ -208,7 +208,7 @@ def test_the_lease_cannot_change_hands_between_the_check_and_the_commit(database
         thief.join(0.3)
         write_something(tx)
         order.append("written")
-    thief.join(10)
+    thief.join(60)
     assert order == ["written", "taken"]
 
 

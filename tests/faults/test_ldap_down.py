@@ -100,7 +100,7 @@ def test_restart_in_the_middle_of_sign_ins_lets_nobody_in_wrongly_and_recovers(o
 
 
 def test_hung_directory_costs_one_timeout_for_a_few_and_nothing_after(opened: Open, slapd: Slapd, clock: FixedClock) -> None:
-    directory = opened(concurrency=4, breaker_failures=3, connect_timeout="2s", receive_timeout="2s")
+    directory = opened(concurrency=4, breaker_failures=3, connect_timeout="4s", receive_timeout="4s")
     assert outcome(directory) == "in"
     slapd.hang()
     begun = time.monotonic()
@@ -109,7 +109,7 @@ def test_hung_directory_costs_one_timeout_for_a_few_and_nothing_after(opened: Op
     took = time.monotonic() - begun
     assert set(seen) <= {"timeout", "busy", "paused"}
     assert seen.count("timeout") == 3, "no more than may ask at once: a slot is kept for look-ups"
-    assert took < 15, "the settings wait two seconds to connect and two for an answer"
+    assert took < 20, "the settings wait four seconds to connect and four for an answer"
     begun = time.monotonic()
     assert {outcome(directory) for _ in range(100)} == {"paused"}
     assert time.monotonic() - begun < 15
@@ -226,17 +226,17 @@ def test_connections_are_kept_again_when_the_first_server_is_preferred_again(
 
 def test_person_is_found_while_sign_ins_flood_a_slow_directory(opened: Open, slapd: Slapd) -> None:
     """Who is disabled must be heard of, however many strangers type at the sign-in page."""
-    directory = opened(concurrency=3, breaker_failures=100, connect_timeout="4s", receive_timeout="4s")
+    directory = opened(concurrency=3, breaker_failures=100, connect_timeout="40s", receive_timeout="40s")
     subject = slapd.subject("d.claire")
     assert outcome(directory) == "in"
     slapd.hang()
     with ThreadPoolExecutor(8) as threads:
         flood = [threads.submit(outcome, directory) for _ in range(8)]
-        wait_until(lambda: sum(one.done() for one in flood) == 6, seconds=3)  # two are asking, the rest were told "busy"
+        wait_until(lambda: sum(one.done() for one in flood) == 6, seconds=20)  # two are asking, the rest were told "busy"
         found = threads.submit(directory.find, subject)
         slapd.resume()
-        assert found.result(3) is not None
-        assert sorted(one.result(5) for one in flood) == ["busy"] * 6 + ["in"] * 2
+        assert found.result(60) is not None
+        assert sorted(one.result(60) for one in flood) == ["busy"] * 6 + ["in"] * 2
 
 
 def test_reader_of_everybody_is_told_when_the_directory_hangs_in_the_middle(opened: Open, slapd: Slapd) -> None:

@@ -65,7 +65,7 @@ def test_a_code_arrives_when_the_service_comes_back(make_room: MakeRoom, tmp_pat
 
 @pytest.mark.parametrize("fault", ["drop", "hang", "cut"])
 def test_a_service_that_breaks_off_is_tried_again_and_counted_twice(make_room: MakeRoom, gateway: SmsGateway, fault: Any) -> None:
-    room = make_room(sms=gateway.settings(http=gateway.http(timeout="300ms"), price=0.10))
+    room = make_room(sms=gateway.settings(http=gateway.http(timeout="3s"), price=0.10))
     gateway.answers.append(Answer(fault=fault))
     send(room)
     room.deliver()
@@ -139,7 +139,7 @@ def test_a_proxy_of_the_environment_sees_nothing(make_room: MakeRoom, gateway: S
 
 
 def test_a_notice_arrives_when_the_mail_server_comes_back(make_room: MakeRoom, smtp: SmtpServer) -> None:
-    room = make_room(mail=smtp.settings(timeout="2s"))
+    room = make_room(mail=smtp.settings())
     smtp.stop()
     room.tell("claire", "password_changed")
     room.deliver()
@@ -165,7 +165,7 @@ def test_a_mail_server_that_hangs_holds_up_no_sms(make_room: MakeRoom, gateway: 
 
 
 def test_a_mail_server_that_breaks_off_after_the_mail_is_tried_again(make_room: MakeRoom, smtp: SmtpServer) -> None:
-    room = make_room(mail=smtp.settings(timeout="2s"))
+    room = make_room(mail=smtp.settings())
     with room.world.arranging() as tx:
         tx.people.change(room.world.account("claire").id, room.world.clock.now(), email="drop@tilleuls.example")
     room.tell("claire", "password_changed")
@@ -214,7 +214,7 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 def test_no_code_is_sent_or_taken_when_redis_is_gone(make_room: MakeRoom, gateway: SmsGateway, redis: RedisServer) -> None:
-    room = make_room(sms=gateway.settings(), ephemeral={"url": redis.url, "timeout": "300ms"})
+    room = make_room(sms=gateway.settings(), ephemeral={"url": redis.url, "timeout": "2s"})
     factor = room.factor()
     room.codes.send(factor.account_id, factor, ORIGIN)
     room.deliver()

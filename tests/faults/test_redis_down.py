@@ -43,7 +43,7 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
 @pytest.fixture
 def world(make_world: MakeWorld, server: RedisServer) -> World:
     """A Vestibule on it."""
-    return make_world(ephemeral={"url": server.url, "timeout": "300ms"})
+    return make_world(ephemeral={"url": server.url, "timeout": "2s"})
 
 
 def opened(server: RedisServer, **settings: object) -> RedisEphemeral:
@@ -212,14 +212,14 @@ def test_redis_that_hangs_keeps_nobody_longer_than_the_timeout(world: World, ser
     finally:
         server.wake()
     assert (failed.status, failed.callback) == (503, None)
-    assert waited < 2, waited
+    assert waited < 15, waited
     assert finished(world) == 0
     assert browser.request("GET", "/readyz").status_code == 200
     assert world.sign_in("claire", "carnet", browser=browser).tokens.access
 
 
 def test_a_late_answer_is_never_taken_for_the_next_one(server: RedisServer) -> None:
-    store = opened(server, timeout="200ms")
+    store = opened(server, timeout="1s")
     store.put("kind", "one", b"1", MINUTE)
     store.put("kind", "two", b"2", MINUTE)
     server.hang()
@@ -244,7 +244,7 @@ def test_a_throttled_person_stays_out_while_redis_is_away(world: World, server: 
 def come(statuses: list[int], status: int) -> None:
     """Wait for three answers of a status from now on."""
     before = len(statuses)
-    wait_until(lambda: statuses[before:].count(status) >= 3, seconds=20)
+    wait_until(lambda: statuses[before:].count(status) >= 3, seconds=60)
 
 
 def test_a_second_factor_is_not_taken_and_not_burned_while_redis_is_away(world: World, server: RedisServer) -> None:
@@ -463,7 +463,7 @@ def test_tls_is_verified(tmp_path: Path) -> None:
             store.close()
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("how", ["killed", "hung"])
 def test_the_store_answers_again_by_itself_when_sentinels_chose_another_master(tmp_path: Path, how: str) -> None:
     with sentinels_serving(tmp_path / "sentinels") as servers:

@@ -95,7 +95,7 @@ def test_worker_that_lost_the_lease_decides_nothing_and_whoever_holds_it_next_do
     assert held.expires_at == LONG_AGO
     homes.listener.wait(1)
     assert cut(homes).cause == "directory_disabled"
-    assert worker.role() == "active"
+    wait_until(lambda: worker.role() == "active", seconds=PATIENCE_SECONDS)
 
 
 def test_everybody_disabled_is_cut_once_when_the_worker_is_killed_in_the_middle_of_it(homes: World, slapd: Slapd, tmp_path: Path) -> None:

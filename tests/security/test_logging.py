@@ -85,7 +85,7 @@ def walked(make_world: MakeWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             secrets = dict(journey.walk())
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(60)
     secrets |= {f"secret of {name}": client.secret for name, client in world.registered.items() if client.secret}
     secrets["master key"] = (world.folder / "master.key").read_text(encoding="utf-8").strip()
     return Walked(secrets, log.read_bytes())

@@ -78,7 +78,7 @@ PATHS = st.sampled_from(
 OPERATIONS = st.fixed_dictionaries(
     {"op": st.sampled_from(["add", "Replace", "REMOVE", "move"])}, optional={"path": PATHS | TEXT, "value": VALUES}
 )
-CHECKS = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+CHECKS = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 @pytest.fixture

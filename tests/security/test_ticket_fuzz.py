@@ -62,7 +62,7 @@ def test_any_pac_is_read_or_refused(upn: bytes, logon: bytes) -> None:
 
 
 @given(st.binary(max_size=200))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_any_keytab_is_read_or_refused(tmp_path: Path, written: bytes) -> None:
     path = tmp_path / "keytab"
     path.write_bytes(b"\x05\x02" + written)

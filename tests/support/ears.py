@@ -9,7 +9,7 @@ from typing import Any
 
 from connectors.base import ConnectorError, Heard, Watcher
 
-PATIENCE_SECONDS = 15
+PATIENCE_SECONDS = 40
 PATIENCE_WITH_QUIET_SECONDS = 60
 
 

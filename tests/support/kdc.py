@@ -114,7 +114,7 @@ class Kdc:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        wait_until(self._answers, seconds=15, process=self._process, log=self.folder / "kdc.log")
+        wait_until(self._answers, seconds=60, process=self._process, log=self.folder / "kdc.log")
 
     def stop(self) -> None:
         """Stop it."""

@@ -47,7 +47,7 @@ class Listener:
         with self._lock:
             return tuple(self._received)
 
-    def wait(self, count: int, seconds: float = 15.0) -> tuple[Received, ...]:
+    def wait(self, count: int, seconds: float = 60.0) -> tuple[Received, ...]:
         """Wait for real deliveries (live servers only); AssertionError when fewer came in time."""
         with self._arrived:
             if not self._arrived.wait_for(lambda: len(self._received) >= count, seconds):
@@ -76,7 +76,7 @@ class Listener:
             self._received.append(received)
             self._arrived.notify_all()
             status = self.answers.pop(0) if self.answers else 200
-        self._gate.wait(10)
+        self._gate.wait(60)
         return status
 
 

@@ -81,7 +81,7 @@ def live_server(
         settle(tx, clock, registered=registered, password_hash=password_hash)
     database.close()
     log = folder / "vestibule.log"
-    with running(vestibule_command(config_path, "serve"), log=log, ready=lambda: answers(f"{issuer}/readyz"), seconds=45):
+    with running(vestibule_command(config_path, "serve"), log=log, ready=lambda: answers(f"{issuer}/readyz"), seconds=90):
         server = LiveServer(issuer, f"http://127.0.0.1:{admin_port}", folder, config_path, log, registered)
         with server._opened:
             yield server

@@ -80,7 +80,7 @@ class PostgreSQLServer:
                 preexec_fn=_end_with_parent,
                 **_nobody(),
             )
-        wait_until(self.answers, seconds=30, process=self.process, log=log)
+        wait_until(self.answers, seconds=60, process=self.process, log=log)
 
     def answers(self) -> bool:
         """Whether it answers now."""
@@ -96,7 +96,7 @@ class PostgreSQLServer:
         if self.process is not None and self.process.poll() is None:
             self.wake()
             self.process.send_signal(signal.SIGINT)
-            self.process.wait(30)
+            self.process.wait(60)
 
     def kill(self) -> None:
         """kill -9 of all of it."""

@@ -15,18 +15,23 @@ from pathlib import Path
 import httpx
 import pytest
 
-STOP_SECONDS = 15.0
+STOP_SECONDS = 30.0
+_given: set[int] = set()
 
 
 def free_port() -> int:
-    """A loopback port that was free a moment ago, and that no outgoing connection will be given (those begin at 32768)."""
+    """A loopback port that was free a moment ago, never given twice, and that no outgoing connection will be given (those begin at 32768)."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 8  # whose server may have been stopped for a moment
     while True:
-        port = random.SystemRandom().randrange(20_000, 32_000)
+        port = random.SystemRandom().randrange(20_000 + worker, 32_000, 8)
+        if port in _given:
+            continue
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
+            _given.add(port)
             return port
 
 
@@ -74,7 +79,7 @@ def running(
     *,
     log: Path,
     ready: Callable[[], bool],
-    seconds: float = 30.0,
+    seconds: float = 60.0,
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
 ) -> Iterator["subprocess.Popen[bytes]"]:

@@ -141,7 +141,7 @@ def sentinels_serving(folder: Path) -> Iterator[SentinelSet]:
         for number, port in enumerate(ports):
             stack.enter_context(_sentinel(folder / f"sentinel-{number}", port, master.port))
         made = SentinelSet(master, replica, ports)
-        wait_until(lambda: all(_sees_everybody(port) for port in ports), seconds=30)
+        wait_until(lambda: all(_sees_everybody(port) for port in ports), seconds=60)
         yield made
 
 

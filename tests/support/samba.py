@@ -174,7 +174,7 @@ class Samba(DomainPeople):
                 start_new_session=True,
                 env={**os.environ, "KRB5_CONFIG": str(self.krb5_conf)},
             )
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         for port in (636, 88):
             while not _accepts(self.address, port):
                 if self._process.poll() is not None or time.monotonic() > deadline:
@@ -189,7 +189,7 @@ class Samba(DomainPeople):
             self._forget_administrator()
             if self._process.stdin is not None:
                 self._process.stdin.close()
-            self._process.wait(15)
+            self._process.wait(60)
         self._process = None
 
     def kill(self) -> None:

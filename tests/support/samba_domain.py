@@ -53,7 +53,7 @@ class Domain:
             *("--dns-backend=NONE", f"--adminpass={ADMINISTRATOR_PASSWORD}", f"--targetdir={self.template}", "--host-name=dc1"),
             *("--host-ip=127.0.0.1", "--option=interfaces=lo", "--option=bind interfaces only=yes"),
         ]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
         assert done.returncode == 0, done.stderr[-4000:]
 
 

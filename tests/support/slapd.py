@@ -135,7 +135,7 @@ class Slapd(LdapServer):
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while True:
             with suppress(OSError), socket.create_connection(("127.0.0.1", self.tls_port), 0.2):
                 return
@@ -148,7 +148,7 @@ class Slapd(LdapServer):
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGCONT)
             self._process.terminate()
-            self._process.wait(15)
+            self._process.wait(60)
         self._process = None
 
     def reset(self) -> None:

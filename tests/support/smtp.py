@@ -79,7 +79,7 @@ class SmtpServer:
         for path in (self.maildir / "new").glob("*"):
             path.unlink()
 
-    def wait(self, count: int, seconds: float = 15.0) -> list[EmailMessage]:
+    def wait(self, count: int, seconds: float = 60.0) -> list[EmailMessage]:
         """Wait for real deliveries (live servers only)."""
         wait_until(lambda: len(self.mails()) >= count, seconds=seconds)
         return self.mails()

@@ -86,7 +86,7 @@ class SyslogServer:
 
     def taken(self, count: int) -> list[dict[str, Any]]:
         """The messages it took, at least `count` of them, as it understood them; `msg` is parsed."""
-        wait_until(lambda: len(self._lines()) >= count, seconds=20)
+        wait_until(lambda: len(self._lines()) >= count, seconds=60)
         return [{**line, "msg": json.loads(line["msg"])} for line in map(json.loads, self._lines())]
 
     def _lines(self) -> list[str]:

@@ -14,7 +14,7 @@ from tests.support.slapd import Slapd
 from tests.support.slapd_cast import PASSWORD
 from tests.support.world import SignedIn, World
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 
 
 def settings(server: Slapd | Samba, **override: Any) -> dict[str, Any]:
