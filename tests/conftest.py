@@ -3,6 +3,7 @@
 import gc
 import os
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,12 @@ def real_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hashes as they are computed elsewhere."""
     for name, value in {"memory_kib": 19_456, "iterations": 2}.items():
         monkeypatch.setitem(PasswordHasher.__init__.__kwdefaults__, name, value)
+
+
+@pytest.fixture
+def patient_delivery(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A round of the deliverer waits until every application has answered: how many it told is known when it returns."""
+    monkeypatch.setattr("idp.oauth.delivery.PATIENCE", timedelta(seconds=60))
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from sqlalchemy import text
 
 from idp import app as composition
 from idp.composition.cut import open_deliverer
-from idp.oauth.delivery import Deliverer
+from idp.oauth.delivery import PATIENCE, Deliverer
 from idp.store.base import Notice
 from tests.conftest import MakeWorld
 from tests.support.listener import Listener, listening
@@ -24,6 +24,7 @@ from tests.support.processes import wait_until
 from tests.support.world import SignedIn, World
 
 Worker = Callable[[], Deliverer]
+pytestmark = pytest.mark.usefixtures("patient_delivery")
 
 
 @pytest.fixture
@@ -38,6 +39,12 @@ def worker(world: World) -> Iterator[Worker]:
     yield start
     for deliverer in made:
         deliverer.close()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch, patient_delivery: None) -> None:
+    """An application that hangs is waited for no longer than elsewhere."""
+    monkeypatch.setattr("idp.oauth.delivery.PATIENCE", PATIENCE)
 
 
 @pytest.fixture
@@ -212,6 +219,7 @@ def test_redirects_are_not_followed(world: World, worker: Worker, listener: List
     assert (notice(world).delivered_at, notice(world).receipt) == (None, f"HTTP {status}")
 
 
+@pytest.mark.usefixtures("impatient")
 def test_slow_application_does_not_delay_another(world: World, worker: Worker, listener: Listener, other_listener: Listener) -> None:
     move(world, "autre", f"{other_listener.url}/autre")
     slow, quick = listener, other_listener
@@ -224,7 +232,7 @@ def test_slow_application_does_not_delay_another(world: World, worker: Worker, l
     deliverer = worker()
     deliverer.run_once()
     # The slow one has one of its two notices and has not answered; the quick one has its own already.
-    assert (len(slow.wait(1)), len(quick.received)) == (1, 1)
+    assert (len(slow.wait(1)), len(quick.wait(1))) == (1, 1)
     # What comes later for the quick one does not wait either.
     sign_out(world.sign_in("karim", "autre", establishment="glycines"))
     deliverer.run_once()
@@ -235,6 +243,7 @@ def test_slow_application_does_not_delay_another(world: World, worker: Worker, l
     assert [kept.delivered_at is not None for kept in notices(world)] == [True] * 4
 
 
+@pytest.mark.usefixtures("impatient")
 def test_many_notices_of_a_slow_application_leave_room_for_another(
     world: World, worker: Worker, listener: Listener, other_listener: Listener
 ) -> None:
@@ -251,7 +260,7 @@ def test_many_notices_of_a_slow_application_leave_room_for_another(
     deliverer = worker()
     for _ in range(2):
         deliverer.run_once()
-    assert len(other_listener.received) == 1
+    assert len(other_listener.wait(1)) == 1
     listener.release()
 
 
@@ -347,6 +356,7 @@ def delivering(deliverer: Deliverer) -> Iterator[list[Exception]]:
         assert not thread.is_alive()
 
 
+@pytest.mark.usefixtures("impatient")
 def test_applications_are_told_by_a_thread_that_a_hung_one_does_not_delay(
     world: World, worker: Worker, listener: Listener, other_listener: Listener
 ) -> None:
@@ -364,12 +374,13 @@ def test_applications_are_told_by_a_thread_that_a_hung_one_does_not_delay(
             again = world.sign_in(client="autre")
             sign_out(again)
             count = len(other_listener.received) + 1
-            other_listener.wait(count, 5)
+            other_listener.wait(count)
         assert len(listener.received) == 1
         listener.release()
     assert failures == []
 
 
+@pytest.mark.usefixtures("impatient")
 def test_thread_finds_by_itself_what_another_process_has_decided_and_goes_on_when_the_store_broke(
     world: World, worker: Worker, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -42,6 +42,7 @@ def worker(world: World) -> Iterator[Worker]:
     made.deliverer.close()
 
 
+@pytest.mark.usefixtures("patient_delivery")
 def test_worker_ends_idle_sessions_and_tells_the_application(world: World, worker: Worker) -> None:
     world.sign_in("claire", "carnet")
     world.clock.advance(timedelta(minutes=29))

@@ -16,6 +16,7 @@ from tests.support.watched_world import PATIENCE_SECONDS, cut, cuts, settings, s
 from tests.support.watched_world import sign_in as sign_in_there
 from tests.support.world import World
 
+pytestmark = pytest.mark.usefixtures("patient_delivery")
 ONE_DAY = timedelta(days=1)
 SOON = timedelta(minutes=4)
 OFFLINE = "openid profile offline_access"

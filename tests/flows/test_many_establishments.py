@@ -72,6 +72,7 @@ def test_second_start_writes_nothing_when_nothing_has_changed(group: Operator) -
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240)
 def test_running_group_takes_one_more_home_when_it_is_reloaded(tmp_path: Path, session_listener: Listener) -> None:
     write_homes(tmp_path, HOMES)
     with live_server(tmp_path, session_listener, {"include": ["homes/*.yaml"]}) as server:

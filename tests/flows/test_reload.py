@@ -69,7 +69,7 @@ def test_nobody_is_turned_away_when_the_server_is_reloaded(server: LiveServer) -
     def ask() -> None:
         while not stop.is_set():
             with httpx.Client() as client:
-                answers.append(client.get(f"{server.issuer}/.well-known/openid-configuration", timeout=10).status_code)
+                answers.append(client.get(f"{server.issuer}/.well-known/openid-configuration", timeout=30).status_code)
 
     asking = threading.Thread(target=ask)
     asking.start()
@@ -117,7 +117,7 @@ def reload(server: LiveServer) -> "subprocess.CompletedProcess[str]":
 
 def page(server: LiveServer, path: str) -> str:
     with httpx.Client(follow_redirects=True) as client:
-        return client.get(f"{server.issuer}{path}", timeout=10).text
+        return client.get(f"{server.issuer}{path}", timeout=30).text
 
 
 def main_process(server: LiveServer) -> int:
@@ -135,7 +135,7 @@ def test_operator_is_not_told_that_all_is_done_by_a_program_of_another_account(t
     try:
         assert squatter.stdout is not None
         assert squatter.stdout.readline() == "listening\n"
-        asked = subprocess.run(vestibule_command(config, "reload"), capture_output=True, text=True, timeout=30, check=False)
+        asked = subprocess.run(vestibule_command(config, "reload"), capture_output=True, text=True, timeout=60, check=False)
     finally:
         squatter.kill()
         squatter.communicate()

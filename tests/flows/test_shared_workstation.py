@@ -13,6 +13,7 @@ from idp.work import Worker
 from idp.zones import put_zone
 from tests.conftest import MakeWorld
 from tests.flows.refusal import at_sign_in, issued, refusal
+from tests.flows.test_oidcc_backchannel_logout import deliver
 from tests.support.browser import Browser, Page
 from tests.support.cast import OUTSIDE, PASSWORD
 from tests.support.keyholder import FORM, enrolled
@@ -147,7 +148,7 @@ def test_shared_session_ends_at_its_own_idle_limit(salon: World, worker: Worker)
     assert worker.end_overdue_sessions() == 1
     line = salon.last_event("session.ended")
     assert (line["session_id"], line["reason"], line["details"]) == (shared.tokens.claims["sid"], "idle", {"grants": 1, "notices": 1})
-    assert worker.deliverer.run_once() == 1
+    deliver(worker.deliverer)
     assert salon.listener.received[0].path == "/carnet"
     assert own.party.refresh(own.tokens.refresh).status_code == 200
 
@@ -415,7 +416,7 @@ def test_change_of_person_ends_the_former_with_the_applications_first(salon: Wor
     line = salon.last_event("session.ended")
     assert (line["reason"], line["details"]) == ("person_changed", {"grants": 2, "notices": 2})
     assert salon.last_event("logout.requested")["reason"] == "person_changed"
-    assert worker.deliverer.run_once() == 2
+    deliver(worker.deliverer, 2)
     assert sorted(received.path for received in salon.listener.received) == ["/autre", "/carnet"]
     assert signed.party.userinfo(signed.tokens.access).status_code == 401
     assert signed.party.refresh(signed.tokens.refresh).json()["error"] == "invalid_grant"

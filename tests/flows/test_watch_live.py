@@ -20,6 +20,7 @@ from tests.support.stores import Stores
 from tests.support.world import open_database
 
 PATIENCE_SECONDS = 60.0
+pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.fixture

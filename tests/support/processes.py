@@ -53,7 +53,7 @@ def needed_file(path: Path, package: str) -> Path:
 def vestibule(config: Path, *arguments: str, typed: str = "") -> str:
     """Run an operator's command; what it printed on standard output. AssertionError when it failed."""
     command = [str(Path(sys.executable).with_name("vestibule")), "--config", str(config), *arguments]
-    done = subprocess.run(command, input=typed, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, input=typed, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, f"vestibule {' '.join(arguments)}: {done.stdout}{done.stderr}"
     return done.stdout
 
