@@ -156,6 +156,7 @@ def _about(settings: Settings) -> dict[str, Any]:
         "stores": settings.stores,
         "store": vestibule.STORE if settings.stores == "sqlite" else homes.EXTERNAL_STORES,
         "command": f"python -m bench.directory {' '.join(sys.argv[1:])}".strip(),
+        "cpu": machine.facts()["cpu"],
     }
 
 

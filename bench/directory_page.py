@@ -111,7 +111,8 @@ def _reading(result: Mapping[str, Any]) -> str:
 
 
 def _about(part: Mapping[str, Any]) -> str:
-    return f"`{part['command']}`, {part['at']} UTC, load average before it {part['load_average']}. Stores: {part['store']}."
+    where = f" Processor: {part['cpu']}." if "cpu" in part else ""  # parts of one result may come from several machines
+    return f"`{part['command']}`, {part['at']} UTC, load average before it {part['load_average']}. Stores: {part['store']}.{where}"
 
 
 def _size(part: Mapping[str, Any]) -> str:

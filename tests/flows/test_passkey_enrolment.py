@@ -161,8 +161,10 @@ def test_passkey_is_added_once_when_the_answer_is_sent_twice_at_once(world: Worl
     with ThreadPoolExecutor(2) as threads:
         list(threads.map(lambda _: holder.browser.request("POST", ENROL, data=fields), range(2)))
     assert len(passkeys_of(world)) == len(world.events("factor.enrolled")) == 1
-    # The page that is shown to the second is refused too when the first was written while it was being made.
-    assert [event["reason"] for event in world.events("enrolment.refused")][:1] == ["passkey_challenge_expired"]
+    # The second is refused for its challenge, or, once the first is written, because whoever has a factor gives it before another; its page likewise.
+    reasons = {event["reason"] for event in world.events("enrolment.refused")}
+    assert reasons
+    assert reasons <= {"passkey_challenge_expired", "enrolment_needs_factor"}
 
 
 def test_passkey_belongs_to_one_account(world: World) -> None:
