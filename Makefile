@@ -20,6 +20,8 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 export PIP_NO_INPUT := 1
+# What is compiled is kept: each program that tests start, and each of their processes, would compile all of us anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 digest = $(shell cat $(1) 2>/dev/null | sha256sum | cut -c1-16)
 RUN_READY := $(VENV)/.run-$(call digest,requirements/main.txt pyproject.toml)

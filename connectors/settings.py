@@ -72,7 +72,7 @@ def resolve(path: Path, info: ValidationInfo | None) -> Path:
 class Settings(BaseModel):
     """A part of the configuration file: frozen, and an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(format_duration, return_type=str, when_used="json")]

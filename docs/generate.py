@@ -3,10 +3,14 @@
 `make docs` runs it; tests/test_docs.py fails when a file is stale, so that nothing of the program is undocumented. Calls no store.
 """
 
+import ast
+import inspect
 import sys
 from collections.abc import Collection, Iterator
 from datetime import time, timedelta
 from decimal import Decimal
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -47,11 +51,11 @@ def documents() -> dict[str, str]:
     }
 
 
-def settings(section: type[Settings] = Config, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    """Every setting by its path, sections before what they hold: `server.listen`, `clients[].name`."""
+def settings(section: type[Settings] = Config, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Every setting by its path with what it means, sections before what they hold: `server.listen`, `clients[].name`."""
     for name, field in section.model_fields.items():
         path = f"{prefix}{name}"
-        yield path, field
+        yield path, _meanings(section).get(name, "")
         inners, is_list = _inner(field.annotation)
         for inner in inners:
             yield from settings(inner, f"{path}[]." if is_list else f"{path}.")
@@ -83,6 +87,21 @@ def _configuration() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+@cache
+def _meanings(section: type[Settings]) -> dict[str, str]:
+    """What is written under each setting, read from the source: a program that runs has no use for it."""
+    found: dict[str, str] = {}
+    for each in reversed(section.__mro__):
+        if not issubclass(each, Settings):
+            continue
+        (written,) = ast.parse(inspect.getsource(each)).body
+        for setting, after in pairwise(getattr(written, "body", ())):
+            match setting, after:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                    found[name] = inspect.cleandoc(text)
+    return found
+
+
 def _section(title: str, section: type[Settings], prefix: str) -> Iterator[str]:
     yield f"## {title}"
     yield " ".join((section.__doc__ or "").split())
@@ -91,7 +110,7 @@ def _section(title: str, section: type[Settings], prefix: str) -> Iterator[str]:
     for name, field in section.model_fields.items():
         inners, is_list = _inner(field.annotation)
         inner_sections += [(f"{prefix}{name}{'[]' if is_list else ''}", inner, len(inners) > 1) for inner in inners]
-        rows.append(f"| `{prefix}{name}` | {_type(field)} | {_default(field)} | {_cell(field.description or '')} |")
+        rows.append(f"| `{prefix}{name}` | {_type(field)} | {_default(field)} | {_cell(_meanings(section).get(name, ''))} |")
     yield "\n".join(rows)
     for path, inner, is_one_of_several in inner_sections:
         kind = f", `type: {get_args(inner.model_fields['type'].annotation)[0]}`" if is_one_of_several else ""

@@ -5,13 +5,14 @@ import os
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import pytest
 import structlog
 from flask import Flask
 from hypothesis import HealthCheck, settings
-from jinja2 import FileSystemBytecodeCache
+from jinja2.bccache import Bucket, BytecodeCache
 
 from connectors.base import Arrival
 from connectors.entra.provider import EntraProvider
@@ -25,6 +26,7 @@ from tests.support.fixed_clock import FixedClock
 from tests.support.listener import Listener, listening
 from tests.support.live import LiveServer, live_server
 from tests.support.messaging import Messaging
+from tests.support.migrated import Migrated
 from tests.support.operator import Operator, furnish_operator, settle_operator
 from tests.support.postgresql import PostgreSQLServer, postgresql_serving
 from tests.support.redis import RedisServer, redis_serving
@@ -81,10 +83,25 @@ def _depends_on_stores(item: pytest.Item) -> bool:
     return bool(asked) and not is_browser and item.get_closest_marker("sqlite") is None
 
 
+class CompiledTemplates(BytecodeCache):
+    """What each template compiled to, in this process."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], CodeType] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """What was kept of a template whose text is the same."""
+        bucket.code = self.kept.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Keep it."""
+        self.kept[bucket.key, bucket.checksum] = bucket.code
+
+
 @pytest.fixture(scope="session", autouse=True)
-def compiled_templates(tmp_path_factory: pytest.TempPathFactory) -> None:
+def compiled_templates() -> None:
     """Each test builds an application of its own: what a template compiles to is kept for the next one, which is a third of the suite's time."""
-    Flask.jinja_options = {"bytecode_cache": FileSystemBytecodeCache(str(tmp_path_factory.mktemp("templates")))}
+    Flask.jinja_options = {"bytecode_cache": CompiledTemplates()}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -143,6 +160,12 @@ def postgresql_session() -> Iterator[PostgreSQLServer]:
     """One PostgreSQL for a test session."""
     with postgresql_serving() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def migrated(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Migrated:
+    """What makes empty stores of either kind migrated ones."""
+    return Migrated(tmp_path_factory.mktemp("migrated"), lambda: request.getfixturevalue("postgresql_session"))
 
 
 @pytest.fixture(scope="session")

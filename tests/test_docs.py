@@ -17,8 +17,8 @@ def test_reference_is_up_to_date(name: str) -> None:
 
 def test_every_setting_says_what_it_is() -> None:
     text = (REFERENCE / "configuration.md").read_text(encoding="utf-8")
-    for path, field in settings():
-        assert field.description, f"{path} has no docstring"
+    for path, meaning in settings():
+        assert meaning, f"{path} has no docstring"
         assert f"| `{path}` |" in text, path
 
 

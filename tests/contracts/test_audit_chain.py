@@ -29,6 +29,7 @@ from idp.trail.verification import LATE, verify
 from tests.contracts.test_store import migrate_to
 from tests.support.fixed_clock import FixedClock
 from tests.support.meddling import meddle
+from tests.support.migrated import Migrated
 from tests.support.pens import NOTARY, some_pens
 from tests.support.postgresql import PostgreSQLServer
 
@@ -79,10 +80,10 @@ def place(request: pytest.FixtureRequest) -> Place:
 
 
 @pytest.fixture
-def database(place: Place) -> Iterator[Database]:
+def database(place: Place, migrated: Migrated) -> Iterator[Database]:
     """A migrated, empty store."""
+    migrated.fill(place.url)
     database = place.open()
-    upgrade(database)
     yield database
     database.close()
 

@@ -6,14 +6,12 @@ from pathlib import Path
 import pytest
 
 from connectors.base import Canary, CanaryDirectory, Directory, NotDelegated, PersonNotUsable, PersonProtected, State
-from tests.support.dirsrv import dirsrv
 from tests.support.samba import Samba
 from tests.support.slapd import Slapd
-from tests.support.slapd_cast import DESK_SERVICE, PASSWORD
 
 GUIDE = Path(__file__).parents[2] / "docs" / "certificate-of-a-cut.md"
 SLAPD_CANARY = "d.claire"
-LOCKED_389 = "nsAccountLock"
+LOCKED_389 = "nsAccountLock"  # tests/contracts/test_389.py has tried it
 CONTROL = "bf967a68-0de6-11d0-a285-00aa003049e2"  # the schema's id of userAccountControl
 
 
@@ -108,34 +106,6 @@ def test_directory_without_a_canary_has_none(slapd: Slapd, closing: Callable[[Di
     directory = closing(slapd.directory())
     assert isinstance(directory, CanaryDirectory)
     assert directory.canary() is None
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-def test_canary_is_disabled_and_enabled_again_on_389(closing: Callable[[Directory], Directory]) -> None:
-    """The same, with the access that the guide grants there."""
-    with dirsrv() as server:
-        server.add_desk()
-        dn = server.add_person("canari")
-        server.choose_password(dn, PASSWORD, "Nouveau-Sentier-73-Bruyere")  # what an administrator has set must be changed there
-        server.add_person("voisine")
-        aci = f'(targetattr = "{LOCKED_389}")(version 3.0; acl "vestibule canary"; allow (write) userdn = "ldap:///{DESK_SERVICE}";)'
-        directory = closing(server.directory(canary={"login": "canari", **server.desk()}, groups={"base": None}))
-        found, other = directory.look_up("canari"), directory.look_up("voisine")
-        assert found is not None
-        assert other is not None
-        hand = hand_of(directory)
-        with pytest.raises(NotDelegated):
-            hand.disable(found.subject)
-        server.modify(dn, aci=aci)
-        with pytest.raises(NotDelegated):
-            hand.disable(other.subject)
-        for _ in range(2):
-            hand.disable(found.subject)
-            assert state(directory, found.subject) is State.DISABLED
-        for _ in range(2):
-            hand.enable(found.subject)
-            assert state(directory, found.subject) is State.USABLE
 
 
 def test_canary_is_disabled_and_enabled_again_in_a_domain(samba: Samba, closing: Callable[[Directory], Directory]) -> None:

@@ -11,8 +11,8 @@ import pytest
 
 from idp.store.base import Account, Device, Factor, Pass, Role
 from idp.store.database import Database
-from idp.store.migrations import upgrade
 from tests.support.fixed_clock import FixedClock
+from tests.support.migrated import Migrated
 from tests.support.pens import some_pens
 from tests.support.postgresql import PostgreSQLServer
 from tests.support.rows import a_factor as plain_factor
@@ -40,10 +40,9 @@ def url(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def database(url: str) -> Iterator[Database]:
-    """A migrated store with one person."""
-    database = Database(url, synchronous="normal", busy_timeout_seconds=10, pool_size=THREADS, pens=some_pens())
-    upgrade(database)
+def database(url: str, migrated: Migrated) -> Iterator[Database]:
+    """A migrated store."""
+    database = Database(migrated.fill(url), synchronous="normal", busy_timeout_seconds=10, pool_size=THREADS, pens=some_pens())
     yield database
     database.close()
 

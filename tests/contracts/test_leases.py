@@ -14,10 +14,10 @@ from idp.config import DatabaseSettings
 from idp.store.base import Lease
 from idp.store.database import Database, Transaction
 from idp.store.leases import Fenced, LeaseLost
-from idp.store.migrations import upgrade
 from idp.supervision import has_died, own_name
 from idp.tenure import LEASE, LOOK_EVERY, Tenure
 from tests.support.fixed_clock import FixedClock
+from tests.support.migrated import Migrated
 from tests.support.postgresql import PostgreSQLServer
 from tests.support.stores import Stores
 
@@ -26,13 +26,13 @@ THREADS = 8
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def databases(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Database, Database]]:
+def databases(request: pytest.FixtureRequest, tmp_path: Path, migrated: Migrated) -> Iterator[tuple[Database, Database]]:
     """Two hosts' views of one store."""
     server: PostgreSQLServer | None = request.getfixturevalue("postgresql_session") if request.param == "postgresql" else None
     stores = Stores(server)
     settings = DatabaseSettings.model_validate(stores.place(tmp_path)["database"])
+    migrated.fill(settings.url)
     one, other = Database.of(settings, pool_size=THREADS), Database.of(settings, pool_size=THREADS)
-    upgrade(one)
     yield one, other
     one.close()
     other.close()

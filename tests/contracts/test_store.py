@@ -31,6 +31,7 @@ from idp.store.database import Database
 from idp.store.events import EventFilter
 from idp.store.migrations import current_revision, newest_revision, upgrade
 from tests.support.fixed_clock import FixedClock
+from tests.support.migrated import Migrated
 from tests.support.pens import some_pens
 from tests.support.postgresql import PostgreSQLServer
 from tests.support.rows import an_account, an_establishment
@@ -83,10 +84,10 @@ def place(request: pytest.FixtureRequest) -> Place:
 
 
 @pytest.fixture
-def database(place: Place) -> Iterator[Database]:
+def database(place: Place, migrated: Migrated) -> Iterator[Database]:
     """A migrated, empty store."""
+    migrated.fill(place.url)
     database = place.open()
-    upgrade(database)
     yield database
     database.close()
 

@@ -7,7 +7,7 @@ under them: what counts is what they hold when the request arrives. Nothing is c
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -98,6 +98,7 @@ class Walker:
     agent: ConsoleAgent
     token: str
     ids: Mapping[str, str]
+    newest: list[dict[str, Any]] = field(default_factory=list)  # the refusal recorded last, none yet
 
     @property
     def world(self) -> World:
@@ -115,14 +116,13 @@ class Walker:
 
     def outcome(self, route: Route, values: Mapping[str, str]) -> str | None:
         """The reason of the refusal that was recorded with this request; None when it was let through."""
-        before = self.refusals()
         response = self.send(route, values)
-        after = self.refusals()
-        if after == before:
+        before, self.newest[:] = list(self.newest), self.refusals()
+        if self.newest == before:
             assert response.status_code < 500, (route, values, response.status_code)
             assert "/signin/" not in response.headers.get("Location", ""), (route, values, "asked to sign in again")
             return None
-        (line,) = after
+        (line,) = self.newest
         # What the room itself found wrong (nothing to unlock, no such request) is told in its own way.
         assert response.status_code == 403 or line["reason"] not in REFUSALS, (route, values, response.status_code)
         assert line["actor"] == f"account:{self.ids[ME]}"

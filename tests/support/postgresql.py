@@ -133,9 +133,9 @@ class PostgreSQLServer:
             self._owner = psycopg.connect(self.url(), autocommit=True)
         self._owner.execute(statement)  # type: ignore[call-overload]  # made of names of ours
 
-    def create(self, template: str | None = None) -> str:
+    def create(self, template: str | None = None, *, name: str | None = None) -> str:
         """The name of a new database, empty or a copy of another that nobody is connected to."""
-        name = f"test_{next(self._numbers)}"
+        name = name or f"test_{next(self._numbers)}"
         # A copy of the files is three times as fast as one through the log.
         self.execute(f"CREATE DATABASE {name}" + (f" TEMPLATE {template} STRATEGY file_copy" if template else ""))
         return name
