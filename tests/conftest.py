@@ -5,14 +5,11 @@ import os
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from types import CodeType
 from typing import Any
 
 import pytest
 import structlog
-from flask import Flask
 from hypothesis import HealthCheck, settings
-from jinja2.bccache import Bucket, BytecodeCache
 
 from connectors.base import Arrival
 from connectors.entra.provider import EntraProvider
@@ -23,6 +20,7 @@ from tests.support.entra import Entra, entra_serving
 from tests.support.entra_journey import CALLBACK, sign_in
 from tests.support.entra_people import SECRET
 from tests.support.fixed_clock import FixedClock
+from tests.support.kept import keep_addresses, keep_statements, keep_templates
 from tests.support.listener import Listener, listening
 from tests.support.live import LiveServer, live_server
 from tests.support.messaging import Messaging
@@ -83,25 +81,14 @@ def _depends_on_stores(item: pytest.Item) -> bool:
     return bool(asked) and not is_browser and item.get_closest_marker("sqlite") is None
 
 
-class CompiledTemplates(BytecodeCache):
-    """What each template compiled to, in this process."""
-
-    def __init__(self) -> None:
-        self.kept: dict[tuple[str, str], CodeType] = {}
-
-    def load_bytecode(self, bucket: Bucket) -> None:
-        """What was kept of a template whose text is the same."""
-        bucket.code = self.kept.get((bucket.key, bucket.checksum))
-
-    def dump_bytecode(self, bucket: Bucket) -> None:
-        """Keep it."""
-        self.kept[bucket.key, bucket.checksum] = bucket.code
-
-
 @pytest.fixture(scope="session", autouse=True)
-def compiled_templates() -> None:
-    """Each test builds an application of its own: what a template compiles to is kept for the next one, which is a third of the suite's time."""
-    Flask.jinja_options = {"bytecode_cache": CompiledTemplates()}
+def kept() -> Iterator[None]:
+    """What every test would compile anew is compiled once."""
+    with pytest.MonkeyPatch.context() as patched:
+        keep_templates(patched)
+        keep_statements(patched)
+        keep_addresses(patched)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
