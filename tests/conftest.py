@@ -20,7 +20,7 @@ from tests.support.entra import Entra, entra_serving
 from tests.support.entra_journey import CALLBACK, sign_in
 from tests.support.entra_people import SECRET
 from tests.support.fixed_clock import FixedClock
-from tests.support.kept import keep_addresses, keep_statements, keep_templates
+from tests.support.kept import keep_addresses, keep_authorities, keep_statements, keep_templates
 from tests.support.listener import Listener, listening
 from tests.support.live import LiveServer, live_server
 from tests.support.messaging import Messaging
@@ -31,6 +31,7 @@ from tests.support.redis import RedisServer, redis_serving
 from tests.support.relying_party import RelyingParty
 from tests.support.samba import Samba
 from tests.support.samba_domain import Domain, shared_domain
+from tests.support.scheduling import ServerScheduling
 from tests.support.slapd import Slapd
 from tests.support.sms_gateway import SmsGateway, sms_gateway_serving
 from tests.support.smtp import SmtpServer, smtp_serving
@@ -43,6 +44,7 @@ MakeRoom = Callable[..., Messaging]
 # A test that asks for none of these, or that asks for the embedded files (mark `sqlite`), says nothing about the second pair of stores.
 WITH_STORES = frozenset({"make_world", "live", "operator", "stores"})
 PAIRS = ("sqlite", "postgresql")
+CASES = 3
 # How long an example takes, or is drawn for, says how busy the machine is: a fifth of a second each is refused otherwise.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
@@ -52,10 +54,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """--stores: the pair of stores to run on."""
     default = os.environ.get("VESTIBULE_TEST_STORES", PAIRS[0])
     parser.addoption("--stores", choices=PAIRS, default=default, help="sqlite: embedded files; postgresql: PostgreSQL and Redis")
+    parser.addoption("--every-case", action="store_true", help=f"on PostgreSQL and Redis, not {CASES} cases of each test alone")
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ServerScheduling:
+    """Files that need the same heavy server are run by one process."""
+    return ServerScheduling(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Slow files first, so that no worker is left alone with one at the end. On the second pair, only the tests that it can change."""
+    """Slow files first, so that no worker is left alone with one at the end.
+
+    On the second pair, only the tests that it can change, and a few cases of each: what differs between them is what is asked, not where it is kept.
+    """
     slow = {item.path for item in items if item.get_closest_marker("slow") is not None}
     items.sort(key=lambda item: item.path not in slow)
     for item in items:
@@ -64,6 +75,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("--stores") == PAIRS[0]:
         return
     kept = [item for item in items if _depends_on_stores(item)]
+    if not config.getoption("--every-case"):
+        kept = _few_cases(kept)
     config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
     items[:] = kept
 
@@ -73,6 +86,15 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
+
+
+def _few_cases(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Of each test the first case, the last, and those evenly between; all of one that has no more than that. In the order of the files."""
+    cases: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    few = {one for each in cases.values() for one in (each if len(each) <= CASES else each[:: (len(each) - 1) // (CASES - 1)][:CASES])}
+    return [item for item in items if item in few]
 
 
 def _depends_on_stores(item: pytest.Item) -> bool:
@@ -88,6 +110,7 @@ def kept() -> Iterator[None]:
         keep_templates(patched)
         keep_statements(patched)
         keep_addresses(patched)
+        keep_authorities(patched)
         yield
 
 

@@ -70,6 +70,7 @@ def test_nobody_is_turned_away_when_the_server_is_reloaded(server: LiveServer) -
         while not stop.is_set():
             with httpx.Client() as client:
                 answers.append(client.get(f"{server.issuer}/.well-known/openid-configuration", timeout=30).status_code)
+            stop.wait(0.01)
 
     asking = threading.Thread(target=ask)
     asking.start()

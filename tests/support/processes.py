@@ -5,7 +5,6 @@ import random
 import shutil
 import signal
 import socket
-import ssl
 import subprocess
 import sys
 import time
@@ -17,7 +16,6 @@ import httpx
 import pytest
 
 STOP_SECONDS = 30.0
-AUTHORITIES = ssl.create_default_context()  # read once: it is a hundred and forty certificates, for each question otherwise
 _given: set[int] = set()
 
 
@@ -130,6 +128,6 @@ def wait_until(
 def answers(url: str) -> bool:
     """Whether a URL answers 200 now."""
     try:
-        return httpx.get(url, timeout=5, verify=AUTHORITIES).status_code == 200
+        return httpx.get(url, timeout=5).status_code == 200
     except httpx.HTTPError:
         return False
