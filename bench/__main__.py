@@ -20,9 +20,9 @@ from tqdm import tqdm
 from bench import failures, floors, machine, processes, profiling, report, table, vestibule
 from bench.floors import REPOSITORY
 from bench.load import FlowError, UnreachableError
-from bench.peers import node_oidc
+from bench.peers import lemonldap, node_oidc
 from bench.series import Run, run_series, total_runs
-from bench.settings import CONNECTIONS, Settings, read
+from bench.settings import ALGORITHMS, CONNECTIONS, Settings, read
 from bench.subject import PreparationError, Subject
 from bench.workloads import WORKLOADS, Seat
 
@@ -32,6 +32,7 @@ PEOPLE = 2 * CONNECTIONS
 FAILURES_EACH = 60
 # Below the number of failures after which an account is made to wait.
 FAILURES_PER_PERSON = vestibule.FREE_TRIES - 2
+PEERS = {"node-oidc-provider": node_oidc, "lemonldap-ng": lemonldap}
 PROFILED_FLOWS = {"W3": 40}
 MOST_PROFILED_FLOWS = 400
 
@@ -82,15 +83,19 @@ def measure(settings: Settings) -> dict[str, Any] | None:
 @contextmanager
 def _subjects(settings: Settings, folder: Path) -> Iterator[list[Subject]]:
     started: list[Subject] = []
-    makers = ([vestibule.start] if settings.ours else []) + ([node_oidc.start] if settings.peer else [])
-    if settings.peer:
-        node_oidc.prepare()
+    peers = [PEERS[name] for name in settings.peer.split(",")] if settings.peer else []
+    for peer in peers:
+        peer.prepare()
+    makers = [*([vestibule] if settings.ours else []), *peers]
     try:
         for alg in settings.algorithms:
-            for number, start in enumerate(makers):
+            for number, maker in enumerate(makers):
+                # A peer says which it can sign with when it cannot with all.
+                if alg not in getattr(maker, "ALGORITHMS", ALGORITHMS):
+                    continue
                 own = folder / f"{alg}-{number}"
                 own.mkdir()
-                started.append(start(alg, own, PEOPLE))
+                started.append(maker.start(alg, own, PEOPLE))
         yield started
     finally:
         for subject in started:

@@ -115,7 +115,7 @@ def _remarks(result: Mapping[str, Any], ours: Sequence[Line], every: Sequence[Li
             f"{bare:.0f}/s in this run. Applications ask for this document once and keep it."
         )
     if any("W3" in text for text in short):
-        remarks.append("W3 is bound by the password hash, which is slow on purpose; every row there pays for its own.")
+        remarks.append("W3 is bound by the password hash, which is slow on purpose; what each system hashes with is under Systems.")
     factor = machine_factor(result["floors"]) if result.get("floors") else None
     if factor is not None:
         remarks.append(
@@ -242,7 +242,8 @@ def _how() -> str:
 
 - `make bench`: the whole series; `python -m bench --quick` for a look.
 - `PEER=node-oidc-provider make bench`: the same, with that peer beside us, rounds alternating. It needs the Debian
-  packages `npm` and `redis-server`; a current Node comes with the locked npm packages.
+  packages `npm` and `redis-server`; a current Node comes with the locked npm packages. `PEER=lemonldap-ng` is another,
+  of Debian packages alone (RS256, and no W2: it does not rotate refresh tokens); both with a comma between them.
 - `python -m bench --workloads W1,W2 --alg ES256 --rounds 5 --seconds 10`: a part of it.
 - `python -m bench --profile W1` and `python -m bench --failures`: where the time goes, and whether failures take alike;
   they are added to the newest result.

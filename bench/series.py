@@ -138,6 +138,8 @@ def run_series(
         for workload in workloads:
             order = subjects if round_number % 2 == 0 else subjects[::-1]
             for subject in order:
+                if not subject.runs(workload.key):
+                    continue
                 run = measure(subject, workload, round_number, seconds=seconds, connections=connections)
                 tell(run)
                 runs.append(run)
@@ -146,4 +148,4 @@ def run_series(
 
 def total_runs(subjects: Sequence[Subject], workloads: Sequence[Workload], rounds: int) -> int:
     """How many runs a series has, for its progress bar."""
-    return len(subjects) * len(workloads) * rounds
+    return sum(subject.runs(workload.key) for subject in subjects for workload in workloads) * rounds

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from bench.workloads import WORKLOADS
 
 ALGORITHMS = ("RS256", "ES256")
-PEERS = ("node-oidc-provider",)
+PEERS = ("node-oidc-provider", "lemonldap-ng")
 CONNECTIONS = 16
 # Where the time goes is asked of a request that signs, of one that writes most, and of a whole return visit.
 PROFILED = ("W1", "W2", "W4")
@@ -18,7 +18,10 @@ PROFILED = ("W1", "W2", "W4")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """A run: rounds of `seconds` each; `series` False when only a profile, the failures or the page is asked."""
+    """A run: rounds of `seconds` each; `series` False when only a profile, the failures or the page is asked.
+
+    `peer` is a name of PEERS or several, with commas between them.
+    """
 
     rounds: int
     seconds: float
@@ -39,15 +42,16 @@ def read(arguments: Sequence[str] | None = None) -> Settings:
     parser.add_argument("--seconds", type=float, default=5.0, help="length of each run (default 5)")
     parser.add_argument("--workloads", default=",".join(WORKLOADS), help="a list such as W1,W4 (default: all)")
     parser.add_argument("--alg", default=",".join(ALGORITHMS), help="signature algorithms (default RS256,ES256)")
-    parser.add_argument("--peer", choices=PEERS, default=os.environ.get("PEER") or None, help="run a peer beside us (default: $PEER)")
+    parser.add_argument("--peer", default=os.environ.get("PEER") or None, help=f"run peers beside us: {','.join(PEERS)} (default: $PEER)")
     parser.add_argument("--without-ours", action="store_true", help="measure the peer alone")
     parser.add_argument("--quick", action="store_true", help="one round of one second, no profile, no failures")
     parser.add_argument("--profile", metavar="W1,...", help="only profile these workloads; adds to the newest result")
     parser.add_argument("--failures", action="store_true", help="only time sign-in failures; adds to the newest result")
     parser.add_argument("--render", action="store_true", help="only write docs/performance.md from the newest result")
     given = parser.parse_args(arguments)
-    if given.peer is not None and given.peer not in PEERS:
-        parser.error(f"no such peer: {given.peer} (there is {', '.join(PEERS)})")
+    for name in given.peer.split(",") if given.peer else ():
+        if name not in PEERS:
+            parser.error(f"no such peer: {name} (there are {', '.join(PEERS)})")
     if given.without_ours and given.peer is None:
         parser.error("--without-ours needs a --peer")
     if given.rounds < 1 or given.seconds <= 0:

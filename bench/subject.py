@@ -52,6 +52,7 @@ class Subject:
     `alg` signs its ID and access tokens; `store` says in words where its state lives and how durable it is;
     `identifiers` are people who all have `password`; `client_credentials` are extra parameters of W1 that make the
     access token a JWT; `scope` is asked at every sign-in. `is_ours` marks Vestibule.
+    `workloads` are the keys of those that it can run; empty when it can run them all.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Subject:
     scope: str = "openid profile email"
     client_credentials: Mapping[str, str] = field(default_factory=dict)
     cold_start_s: float = 0.0
+    workloads: tuple[str, ...] = ()
 
     @property
     def host(self) -> str:
@@ -78,6 +80,10 @@ class Subject:
     def address(self) -> tuple[str, int]:
         """What a socket connects to."""
         return ("127.0.0.1", self.server.port)
+
+    def runs(self, workload: str) -> bool:
+        """Can it run the workload of this key?"""
+        return not self.workloads or workload in self.workloads
 
     @property
     def label(self) -> str:

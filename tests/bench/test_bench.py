@@ -13,10 +13,13 @@ from bench.browser import Arrival, Browser, next_form, read_forms, visit
 from bench.floor_apps import bare, hello
 from bench.http import MalformedResponseError, Response, basic, get, parse_response, post
 from bench.load import Flow, FlowError, drive
+from bench.processes import Server
 from bench.profiling import call, run_flow, where
+from bench.series import total_runs
 from bench.settings import read
 from bench.statistic import Work, floor_cpu_ms, histogram, median, percentile, ratio
-from bench.subject import Endpoints
+from bench.subject import Client, Endpoints, Subject
+from bench.workloads import WORKLOADS
 
 SIGN_IN_PAGE = b"""<!doctype html><form action="/language" method="get"><input name="lang" value="en"></form>
 <form id="signin-form" method="post" action="/signin/abc">
@@ -331,11 +334,35 @@ def test_settings_refuse_when_a_workload_or_peer_is_unknown(monkeypatch: pytest.
     assert read([]).peer is None
     monkeypatch.setenv("PEER", "node-oidc-provider")
     assert read([]).peer == "node-oidc-provider"
+    monkeypatch.setenv("PEER", "node-oidc-provider,lemonldap-ng")
+    assert read([]).peer == "node-oidc-provider,lemonldap-ng"
     monkeypatch.setenv("PEER", "another")
     for arguments in ([], ["--workloads", "W9", "--peer", "node-oidc-provider"]):
         with pytest.raises(SystemExit):
             read(arguments)
     assert "no such peer: another" in capsys.readouterr().err
+
+
+def test_subject_is_left_out_when_it_declares_the_workloads_it_can_run() -> None:
+    def subject(workloads: tuple[str, ...]) -> Subject:
+        return Subject(
+            name="peer",
+            alg="RS256",
+            store="files",
+            password_hash="none",
+            version="1",
+            server=Server(0, ()),
+            endpoints=Endpoints("/d", "/a", "/t", "/u", "/i"),
+            client=Client("bench", "secret", "http://127.0.0.1:9/callback"),
+            identifiers=("personne0",),
+            password="password",
+            is_ours=False,
+            workloads=workloads,
+        )
+
+    asked = [WORKLOADS["W2"], WORKLOADS["W3"]]
+    assert total_runs([subject(()), subject(("W1", "W3"))], asked, rounds=2) == 6
+    assert [subject(("W3",)).runs(workload.key) for workload in asked] == [False, True]
 
 
 def test_generator_counts_flows_and_failures_when_the_server_closes_and_errs() -> None:
