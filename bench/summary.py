@@ -89,12 +89,17 @@ def times_durable(line: Line) -> float | None:
     return ratio(line.rate, published.best_durable(line.workload).rates[line.workload]) if line.rounds else None
 
 
-def times_peer(line: Line, every: Sequence[Line]) -> float | None:
-    """This line's rate beside the closest peer's in the same run and with the same algorithm, or None."""
-    for other in every:
-        if (other.subject, other.alg, other.workload) == (PEER_CLOSEST, line.alg, line.workload) and other.rounds:
-            return ratio(line.rate, other.rate) if line.rounds else None
-    return None
+def times_peer(line: Line, every: Sequence[Line], peer: str = PEER_CLOSEST) -> float | None:
+    """This line's rate beside a peer's in the same run, with the same algorithm where it signs with that, or None."""
+    others = [other for other in every if (other.subject, other.workload) == (peer, line.workload) and other.rounds]
+    others.sort(key=lambda other: other.alg != line.alg)
+    return ratio(line.rate, others[0].rate) if others and line.rounds else None
+
+
+def times_durable_here(line: Line, floors: Mapping[str, Mapping[str, float]]) -> float | None:
+    """times_durable, had the published row been measured on a machine as fast as this one was in this run."""
+    times = times_durable(line)
+    return None if times is None else times * machine_factor(floors) if floors else times
 
 
 def machine_factor(floors: Mapping[str, Mapping[str, float]]) -> float:

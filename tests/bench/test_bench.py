@@ -270,10 +270,18 @@ def test_summary_compares_with_the_peer_of_the_same_run_when_it_signs_alike() ->
     assert summary.times_durable(lines[0]) == pytest.approx(1000 / 388)
 
 
+def test_summary_corrects_published_rows_for_the_machine_when_its_floors_are_known() -> None:
+    """A machine that takes twice as long for everything is as good as one that serves half as many."""
+    (line,) = summary.lines(result(run("W1")))
+    slower = {name: {"cpu_us": 2 * then} for name, then in published.MACHINE_US.items()}
+    assert summary.times_durable_here(line, slower) == pytest.approx(2 * 1000 / 388)
+    assert summary.times_durable_here(line, {}) == summary.times_durable(line)
+
+
 def test_page_says_what_was_not_reached_when_a_workload_falls_short() -> None:
-    kept = result(run("W1"), run("W7", rate=6000.0), run("W2", valid=False, failures={"status 500": 1}))
+    kept = result(run("W1", rate=400.0), run("W7", rate=6000.0), run("W2", valid=False, failures={"status 500": 1}))
     text = page.markdown(kept, summary.lines(kept))
-    assert "Below three times the best durable published row: W1 ES256, W7 ES256." in text
+    assert "Below three times the best durable published row on this machine: W1 ES256, W7 ES256." in text
     assert "INVALID W2 Vestibule ES256, 1 round(s): status 500" in text
     assert published.SOURCE in text
     assert "INVALID W2" in table.printed(kept)
