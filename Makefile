@@ -10,8 +10,8 @@ PORT ?= 8400
 APP_PORT ?= 8401
 CONFIG ?= .demo/vestibule.yaml
 PYTEST_ARGS ?=
-# One more than the cores: many tests wait for a server rather than compute.
-TEST_PROCESSES ?= $(shell expr $$(nproc) + 1)
+# Two more than the cores: many tests wait for a server rather than compute.
+TEST_PROCESSES ?= $(shell expr $$(nproc) + 2)
 SOAK_MINUTES ?= 10
 UV_VERSION := 0.13.9
 
