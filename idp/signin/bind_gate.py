@@ -2,7 +2,8 @@
 
 Implements connectors.base.Gate for one try. A directory counts wrong passwords whoever sends them, and locks: strangers on the internet could lock a
 nurse at her desk. So outside may spend a part of what the directory leaves, near the rest, and one is left alone (policies/lockout.py). Tries under
-way hold slots in the ephemeral store, and the directory's own count is read after a slot is taken: threads and processes cannot outrun it.
+way hold slots in the ephemeral store, and the directory's own count is read after a slot is taken and the others' are counted: threads and
+processes cannot outrun it.
 """
 
 from collections.abc import Callable, Iterator
@@ -144,11 +145,12 @@ class BindGate:
         for _ in range(LOOKS if target.keys.standing.is_near else 1):
             if slot is None and (slot := self._take_slot(target)) is not None:
                 slots.append(slot)
-            # Read after the slot was taken: a try that was answered before is in the directory's count, any other still has its slot.
+            # In this order: a try that gave its slot back before they were counted is in what the directory says afterwards.
+            under_way = self._under_way(target, slot)
             exposure = look()
             if (repeated := self._repeated(target, exposure)) is not None:
                 return exposure, repeated
-            verdict = self._verdict(target, exposure, under_way=self._under_way(target, slot))
+            verdict = self._verdict(target, exposure, under_way=under_way)
             if slot is not None and verdict.is_allowed:
                 return exposure, None
             if not verdict.is_allowed and verdict.reason != TRIES_UNDER_WAY:

@@ -2,12 +2,17 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from connectors.base import CredentialsRefused, Exposure
+from idp.audit import Origin
+from idp.signin.bind_gate import Bearer, BindGate, BindGates
+from policies.lockout import DIRECTORY_NEAR_ITS_LOCK, Standing
 from tests.conftest import MakeWorld
 from tests.support.browser import Browser, Page
 from tests.support.cast import OUTSIDE
@@ -204,6 +209,34 @@ def test_twenty_at_once_do_not_outrun_what_the_directory_leaves(make_world: Make
     assert set(statuses) <= {403, 429, 503}
     assert 1 <= failures(slapd, "d.claire") <= 4
     assert slapd.values("d.claire", "pwdAccountLockedTime") == []
+
+
+def test_a_try_that_ends_while_the_directory_is_read_for_another_is_not_overlooked(world: World) -> None:
+    """The reading is older than the failure, and its slot is free by the time it is looked at: one of the two must show it."""
+    signin, counted = world.application.signin, [3]  # of five; the fourth is the last that may be tried
+    gates = BindGates(signin.throttle, world.application.ephemeral, world.clock, settings=world.config.lockout)
+
+    def passage(password: str, look: Callable[[], Exposure]) -> tuple[BindGate, AbstractContextManager[bool]]:
+        keys = signin.throttle.keys("d.claire", None, Origin("0123456789", "127.0.0.1"), standing=Standing.INSIDE)
+        gate = gates.open(Bearer(keys=keys, identifier="d.claire", password=password))
+        return gate, gate.passage("annuaire", "claire", seen=now(), look=look)
+
+    def now() -> Exposure:
+        return Exposure(threshold=5, failures=counted[0], mark="the same")
+
+    def read_while_the_first_ends() -> Exposure:
+        before = now()
+        if counted == [3]:
+            counted[0] += 1
+            first.__exit__(CredentialsRefused, CredentialsRefused("wrong"), None)
+        return before
+
+    _, first = passage(f"{WRONG}1", now)
+    assert first.__enter__()
+    gate, second = passage(f"{WRONG}2", read_while_the_first_ends)
+    with second as is_let:
+        assert not is_let
+    assert (counted, gate.held["annuaire"].reason) == ([4], DIRECTORY_NEAR_ITS_LOCK)
 
 
 # Whoever is named, nothing shows
