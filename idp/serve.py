@@ -165,6 +165,10 @@ def _preload() -> None:
     import idp.web.machine
     import idp.web.pages  # noqa: F401 - shared by the processes that fork from here
 
+    # A collector that goes through what is shared writes to it, and each process would have a copy.
+    gc.collect()
+    gc.freeze()
+
 
 def _share_metrics(stack: ExitStack) -> None:
     """A directory where every process adds its counts; ours, unless the operator names one."""
