@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.browser.watched import Watched
-from tests.support.preview_pages import PAGES, open_server
+from tests.support.preview_pages import PAGES, open_server, render_page
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -31,10 +31,27 @@ def test_every_template_satisfies_axe(chromium: Browser, preview: str, language:
     context = chromium.new_context(viewport={"width": width, "height": 844}, color_scheme="dark" if dark else "light")
     watched = Watched(context.new_page(), allowed=(preview,))
     watched.bring_axe()
+    watched.page.goto(f"{preview}/{language}/{PAGES[0].name}")
     for shown in PAGES[dark::2]:
         if shown.name.startswith("form-post"):
             continue  # it posts itself away at once; tests/flows/test_page_templates.py reads it
-        watched.page.goto(f"{preview}/{language}/{shown.name}")
+        watched.show(f"/{language}/{shown.name}", render_page(shown, language))
+        watched.check()
+    context.close()
+
+
+@pytest.mark.parametrize(
+    ("fault", "rule"),
+    [('<p style="color: #ccc">pâle</p>', "color-contrast"), ('<img src="/logo/x">', "image-alt"), ("<h4>trop loin</h4>", "heading-order")],
+)
+def test_fault_of_a_page_that_is_shown_is_found(chromium: Browser, preview: str, fault: str, rule: str) -> None:
+    context = chromium.new_context(bypass_csp=True)
+    watched = Watched(context.new_page(), allowed=(preview,))
+    watched.bring_axe()
+    watched.page.goto(f"{preview}/fr/{PAGES[0].name}")
+    before, end, after = render_page(PAGES[1], "fr").partition("</main>")
+    watched.show("/fr/faulty", f"{before}{fault}{end}{after}")
+    with pytest.raises(AssertionError, match=f"fr/faulty\n{rule}"):
         watched.check()
     context.close()
 
