@@ -11,6 +11,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -145,11 +146,12 @@ def tree(roots: Iterable[int]) -> Iterable[int]:
         pid = waiting.pop()
         try:
             threads = list(Path(f"/proc/{pid}/task").iterdir())
-            children = [child for thread in threads for child in (thread / "children").read_text().split()]
         except OSError:
             continue
         yield pid
-        waiting.extend(map(int, children))
+        for thread in threads:
+            with suppress(OSError):  # the thread has ended since, and its process has not
+                waiting.extend(map(int, (thread / "children").read_text().split()))
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
