@@ -20,7 +20,6 @@ import psycopg
 import pytest
 
 from tests.support.processes import free_port, freeze, wait_until
-from tests.support.washing import Washable
 
 PROGRAMS = Path("/usr/lib/postgresql")
 USER = "vestibule"
@@ -58,8 +57,6 @@ class PostgreSQLServer:
     process: "subprocess.Popen[bytes] | None" = None
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
     _owner: psycopg.Connection | None = None
-    _lent: dict[str, tuple[str, Washable]] = field(default_factory=dict)
-    _washed: dict[str, list[Washable]] = field(default_factory=dict)
 
     def url(self, database: str = "postgres") -> str:
         """The address of a database, for our settings."""
@@ -143,27 +140,6 @@ class PostgreSQLServer:
         self.execute(f"CREATE DATABASE {name}" + (f" TEMPLATE {template} STRATEGY file_copy" if template else ""))
         return name
 
-    def borrow(self, template: str) -> str:
-        """The name of a database that holds what another does: a former test's, washed, where there is one. To be given back."""
-        washed = self._washed.setdefault(template, [])
-        if washed:
-            one = washed.pop()
-        else:
-            name = self.create(template)
-            one = Washable.of(name, self.url(name))
-        self._lent[one.name] = (template, one)
-        return one.name
-
-    def give_back(self, name: str) -> None:
-        """Washed for whoever borrows next; dropped where it was not borrowed, or cannot be washed."""
-        template, one = self._lent.pop(name, ("", None))
-        if one is not None and one.wash():
-            self._washed[template].append(one)
-            return
-        if one is not None:
-            one.close()
-        self.drop(name)
-
     def drop(self, name: str) -> None:
         """Drop a database, whoever is connected to it."""
         self.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
@@ -181,9 +157,6 @@ class PostgreSQLServer:
         if self._owner is not None:
             self._owner.close()
             self._owner = None
-        for one in (*(lent for _, lent in self._lent.values()), *(one for each in self._washed.values() for one in each)):
-            one.close()
-        self._washed.clear()
 
     def _children(self) -> list[int]:
         if self.process is None:

@@ -34,7 +34,7 @@ class Stores:
                 "ephemeral": {"url": f"sqlite:///{folder / 'ephemeral.db'}"},
             }
         template = self._databases[str(copied_from)] if copied_from else None
-        self._databases[str(folder)] = name = self.postgresql.borrow(template) if template else self.postgresql.create()
+        self._databases[str(folder)] = name = self.postgresql.create(template)
         settings: Settings = {"database": {"url": self.postgresql.url(name)}, "ephemeral": {"url": f"sqlite:///{folder / 'ephemeral.db'}"}}
         if self.redis is not None:
             self._made += 1
@@ -43,10 +43,10 @@ class Stores:
         return settings
 
     def remove(self, folder: Path) -> None:
-        """Give back what `place` made for a folder."""
+        """Drop what `place` made for a folder."""
         name = self._databases.pop(str(folder), None)
         if name is not None and self.postgresql is not None:
-            self.postgresql.give_back(name)
+            self.postgresql.drop(name)
 
 
 def database_name(settings: Mapping[str, Any]) -> str:
